@@ -1,0 +1,37 @@
+# Everything here installs what it needs: a virtual environment in .venv, from constraints.txt.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test install format clean help
+
+help:      ## these lines
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /	/'
+
+demo: $(READY)   ## learn names for two minutes, show what was learned, serve it on http://127.0.0.1:8000
+	$(BIN)/charwgan train builtin:names --preset tiny --max-seconds 120 --run runs/demo $(if $(wildcard runs/demo/config.json),--resume)
+	$(BIN)/charwgan export runs/demo --out models/demo --replace
+	$(BIN)/charwgan serve --model models/demo
+
+test: $(READY)   ## the whole check: format, lint, types, import rules, tests, the wheel in a clean environment
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+install: $(READY)   ## only the virtual environment
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, this is $$($(PYTHON) -V)"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { echo "install the venv module first: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	touch $@
+
+format: $(READY)   ## rewrite the code in the house's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:      ## remove what was built, but no run and no model
+	rm -rf $(VENV) .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

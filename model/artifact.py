@@ -1,0 +1,187 @@
+"""A model is a folder: weights, graphs, tokenizer, scores and card, each under a digest in ``manifest.json``.
+
+    config.json  tokenizer.json  generator.safetensors  critic.safetensors  generator.onnx  critic.onnx
+    metrics.json  README.md  manifest.json
+
+The SHA-256 of the manifest is the model's digest.  Only safetensors, ONNX and JSON are read; nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+
+from model.alphabet import Alphabet
+from model.errors import ArtifactError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+REQUIRED = (
+    "config.json",
+    "tokenizer.json",
+    "generator.safetensors",
+    "critic.safetensors",
+    "generator.onnx",
+    "critic.onnx",
+    "metrics.json",
+    "README.md",
+)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model that was read and verified.
+
+    digest: hex SHA-256 of the manifest.  config: what it was trained with.  metrics: its table of scores, or empty.
+    """
+
+    path: Path
+    digest: str
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    alphabet: Alphabet
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def latent(self) -> int:
+        """Z, the number of coordinates of a latent vector."""
+        return int(self.config["model"]["latent"])
+
+    @classmethod
+    def load(cls, path: Path) -> Artifact:
+        """Read a model folder.
+
+        Raises ArtifactError if it is no model, if a file is missing or differs from its digest, or if a weight is
+        not finite.
+        """
+        path = path.resolve()
+        if not path.is_dir():
+            raise ArtifactError(f"no model at {path}: it is not a folder; `charwgan export` makes one from a run")
+        digest = _verify(path)
+        config, metrics = (_read_object(path / name) for name in ("config.json", "metrics.json"))
+        alphabet = Alphabet.load(path / "tokenizer.json")
+        for name in ("generator.safetensors", "critic.safetensors"):
+            _check_finite(path / name)
+        if not isinstance(config.get("model"), dict) or not isinstance(config["model"].get("latent"), int):
+            raise ArtifactError(f"{path / 'config.json'} does not say model.latent: export the run again")
+        return cls(path, digest, config, metrics, alphabet)
+
+
+def write_artifact(path: Path, files: Mapping[str, bytes], *, replace: bool = False) -> str:
+    """Write a model folder as a whole, or not at all; returns its digest.
+
+    files: contents by name, at least those REQUIRED.  An existing folder is only replaced when asked, and only if
+    it is a model.  Raises ArtifactError if something is in the way or the disk refuses.
+    """
+    path = path.resolve()
+    if missing := [name for name in REQUIRED if name not in files]:
+        raise ValueError(f"a model needs {', '.join(missing)}")
+    if path.exists() and not replace:
+        raise ArtifactError(f"{path} exists already: choose another folder or say --replace")
+    if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise ArtifactError(f"{path} is not a model and is not replaced: choose another folder")
+    contents = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
+    manifest = (json.dumps({"format": FORMAT, "files": contents}, indent=2, sort_keys=True) + "\n").encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace_folder(path, {**files, MANIFEST: manifest})
+    except OSError as error:
+        raise ArtifactError(f"cannot write the model to {path}: {error.strerror or error}") from error
+    return hashlib.sha256(manifest).hexdigest()
+
+
+def _replace_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    workplace = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        fresh = workplace / "new"
+        fresh.mkdir()
+        for name, data in files.items():
+            write_durably(fresh / name, data)
+        if path.exists():
+            path.rename(workplace / "old")
+        fresh.rename(path)
+        sync_folder(path.parent)
+    finally:
+        old = workplace / "old"
+        if old.exists() and not path.exists():
+            old.rename(path)
+        shutil.rmtree(workplace, ignore_errors=True)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file and wait until it is on the disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk, so that a rename survives a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _verify(path: Path) -> str:
+    manifest_path = path / MANIFEST
+    if not manifest_path.is_file():
+        raise ArtifactError(f"no model at {path}: {MANIFEST} is missing; `charwgan export` makes one from a run")
+    manifest = _read_object(manifest_path)
+    if manifest.get("format") != FORMAT:
+        raise ArtifactError(f"{manifest_path}: format {manifest.get('format')!r} is not known, expected {FORMAT}")
+    listed = manifest.get("files")
+    if not isinstance(listed, dict) or not set(REQUIRED) <= set(listed):
+        raise ArtifactError(f"{manifest_path} does not list every file of a model: export the run again")
+    for name, entry in listed.items():
+        if Path(name).name != name:
+            raise ArtifactError(f"{manifest_path} names {name!r}, which lies outside the folder")
+        expected = entry.get("sha256") if isinstance(entry, dict) else None
+        if (found := _file_digest(path / name)) != expected:
+            raise ArtifactError(f"{path / name} is damaged: its SHA-256 is {found}, the manifest says {expected}")
+    return _file_digest(manifest_path)
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} is not readable JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path} must hold a JSON object")
+    return value
+
+
+def _check_finite(path: Path) -> None:
+    try:
+        tensors = load_safetensors(path.read_bytes())
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ArtifactError(f"{path} is not a readable safetensors file: {error}") from error
+    for name, values in tensors.items():
+        if not np.isfinite(values).all():
+            raise ArtifactError(f"{path}: the weight {name} has values that are not finite")

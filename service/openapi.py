@@ -1,0 +1,53 @@
+"""The description of the service: every answer of every route, the errors included."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from service.errors import KINDS, MEDIA_TYPE
+from service.schemas import GenerateResponse, ProblemDetails, Status
+
+REFERENCE = "#/components/schemas/{model}"
+
+
+def reference(model: type[BaseModel]) -> dict[str, Any]:
+    """A schema that points to a model's own."""
+    return {"$ref": REFERENCE.format(model=model.__name__)}
+
+
+def problems(*kinds: str) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route that can answer with these kinds of problem."""
+    answers: dict[int | str, dict[str, Any]] = {}
+    for name in kinds:
+        kind = KINDS[name]
+        example = {"type": f"/docs#{name}", "title": kind.title, "status": kind.status, "detail": kind.advice}
+        answer = answers.setdefault(kind.status, {"description": "", "content": {MEDIA_TYPE: {"examples": {}}}})
+        answer["description"] = " ".join(filter(None, [answer["description"], f"{kind.title}. {kind.advice}"]))
+        answer["content"][MEDIA_TYPE]["schema"] = reference(ProblemDetails)
+        answer["content"][MEDIA_TYPE]["examples"][name] = {"value": example}
+    if 429 in answers:
+        header = {"description": "Seconds until there should be room.", "schema": {"type": "integer"}}
+        answers[429]["headers"] = {"Retry-After": header}
+    return answers
+
+
+def describe(app: FastAPI, *bodies: type[BaseModel]) -> None:
+    """Let an application's description hold the schemas of the bodies that its routes read and write themselves."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            models = [(model, "validation") for model in (*bodies, GenerateResponse, ProblemDetails, Status)]
+            _, definitions = models_json_schema(models, ref_template=REFERENCE)  # type: ignore[arg-type]
+            schema.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
+            schema["x-problems"] = {name: asdict(kind) for name, kind in KINDS.items()}
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]

@@ -1,0 +1,1 @@
+"""One file for each endpoint, or for each family of them."""

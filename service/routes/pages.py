@@ -1,0 +1,40 @@
+"""The pages for people: ``/`` to play, ``/docs`` to read.  They are in ``static/``, and load nothing from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from starlette.responses import FileResponse
+from starlette.staticfiles import StaticFiles
+
+STATIC = Path(__file__).parent.parent / "static"
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+async def playground() -> FileResponse:
+    """The playground: a grid of strings whose address reproduces it."""
+    return FileResponse(STATIC / "index.html", headers=HEADERS)
+
+
+@router.get("/docs")
+async def docs() -> FileResponse:
+    """The description of the interface, drawn from /openapi.json."""
+    return FileResponse(STATIC / "docs.html", headers=HEADERS)
+
+
+def mount(app: FastAPI) -> None:
+    """Add the pages and their files to an application."""
+    app.include_router(router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")

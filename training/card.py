@@ -1,0 +1,69 @@
+"""The card of a model: what it is, how it was made and how good it is, as ``README.md`` in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+TEMPLATE = """\
+# {name}
+
+A character-level {variant} generator of short strings, made by charwgan.
+
+| | |
+|---|---|
+| strings | up to {length} characters, {symbols} symbols (padding and unknown included) |
+| networks | width {width}, depth {depth}, kernel {kernel}, latent {latent} |
+| data | {sources}; {lines} lines, digest `{digest}` |
+| training | {rounds} rounds, {seconds} s, seed {seed}, {precision} |
+
+## Scores
+
+{scores}
+
+JS-n is the Jensen-Shannon divergence of character n-grams to held-out strings, in bits: smaller is closer, and real
+text has the floor shown. Copied is the share of strings that stand in the training data. The critic's score is a
+score and not a probability.
+
+## Use
+
+    charwgan generate --model {name} -n 10 --seed 7
+    charwgan serve --model {name}
+
+`generator.onnx` (opset {opset}) maps `latent` (N, {latent}) to `logits` (N, {length}, {symbols}); the argmax over the
+last axis, looked up in `tokenizer.json` and cut at the first padding (id 0), is the string.
+
+## Limits
+
+The strings are samples, not facts: a generated name may be a real person's. Rare characters are learned last. Check
+the licence of the data before you publish what was learned from it.
+"""
+
+
+def model_card(name: str, config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """Markdown from the model's config.json and metrics.json."""
+    training, data = config["training"], config["data"]
+    return TEMPLATE.format(
+        name=name,
+        variant=config["variant"],
+        length=config["length"],
+        symbols=config["symbols"],
+        sources=", ".join(f"`{source}`" for source in training["data"]["sources"]),
+        lines=data.get("train", 0) + data.get("held_out", 0),
+        digest=str(data.get("digest", ""))[:12],
+        rounds=config["rounds"],
+        seconds=config["seconds"],
+        seed=training["seed"],
+        precision=training["precision"],
+        scores=_scores(metrics),
+        opset=config["opset"],
+        **config["model"],
+    )
+
+
+def _scores(metrics: Mapping[str, Any]) -> str:
+    from training.evaluation.table import ScoreTable
+
+    if not metrics:
+        return "Not evaluated."
+    return "    " + ScoreTable.from_dict(metrics).plain(100).replace("\n", "\n    ")

@@ -1,0 +1,64 @@
+"""Checkpoints of a run: written whole or not at all, the newest two kept.
+
+A file is written under a temporary name, forced to the disk, then renamed; whatever a kill leaves behind is either
+an older checkpoint, untouched, or a temporary file, swept at the next start.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.artifact import sync_folder, write_durably
+from model.errors import RunError
+
+KEPT = 2
+PATTERN = "round-*.pt"
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
+    """Write the state of a training and drop all but the newest two; state["round"] names the file.
+
+    Raises RunError if the disk refuses, in which case the checkpoints that were there stay as they were.
+    """
+    path = folder / f"round-{state['round']:010d}.pt"
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    partial = path.with_suffix(".partial")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_durably(partial, buffer.getvalue())
+        partial.replace(path)
+        sync_folder(folder)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise RunError(
+            f"cannot write the checkpoint {path}: {error.strerror or error}; earlier checkpoints are intact: "
+            "make room and continue with --resume"
+        ) from error
+    for old in sorted(folder.glob(PATTERN))[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:
+    """The newest readable state, or None where there is no checkpoint; leftovers of a kill are swept.
+
+    Raises RunError if there are checkpoints and none of them can be read.
+    """
+    for leftover in folder.glob("*.partial"):
+        leftover.unlink(missing_ok=True)
+    paths = sorted(folder.glob(PATTERN), reverse=True)
+    for path in paths:
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+            continue
+        return state
+    if paths:
+        raise RunError(f"none of the {len(paths)} checkpoints in {folder} can be read: start again in another folder")
+    return None

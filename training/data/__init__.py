@@ -1,0 +1,65 @@
+"""Real samples: strings, images and points, each as a ``Dataset`` that the loop draws batches from."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model.errors import ConfigurationError
+from training.data import builtin, hub
+from training.data.arrays import Images, Points
+from training.data.cleaning import TextSource
+from training.data.corpus import Corpus, open_corpus
+from training.data.lines import TextFile
+from training.data.npz import open_npz
+from training.data.sources import find_files, split_name
+from training.data.storage import cache_folder
+from training.data.toys import open_builtin_array
+
+if TYPE_CHECKING:
+    from training.configuration import DataConfig
+
+__all__ = ["Corpus", "Images", "Points", "open_dataset"]
+
+
+def open_dataset(config: DataConfig, cache: Path | None = None) -> Corpus | Points | Images:
+    """The data that the configuration names: texts, or one source of points or images.
+
+    cache: where prepared texts are kept, the user's cache folder if None.
+    Raises ConfigurationError if no source is named or kinds are mixed, DataError if a source cannot be used,
+    MissingDependencyError if it needs a package that is not installed.
+    """
+    if not config.sources:
+        raise ConfigurationError("data.sources names nothing to learn from: give a file, a glob, builtin:names or -")
+    arrays = [source for source in config.sources if _is_array(source, config)]
+    if not arrays:
+        return _open_texts(config, cache or cache_folder())
+    if len(config.sources) > 1:
+        raise ConfigurationError(
+            f"points and images come from one source, and {arrays[0]} is one of {len(config.sources)}: name it alone"
+        )
+    if arrays[0].startswith(builtin.PREFIX):
+        return open_builtin_array(arrays[0], config)
+    return open_npz(arrays[0], config)
+
+
+def _is_array(source: str, config: DataConfig) -> bool:
+    if source.startswith(builtin.PREFIX):
+        return builtin.parse_builtin(source)[0] not in builtin.TEXTS
+    if source.startswith(hub.PREFIX) or source == "-":
+        return False
+    return config.format == "npz" or (config.format == "auto" and split_name(source)[0] == "npz")
+
+
+def _open_texts(config: DataConfig, root: Path) -> Corpus:
+    with ExitStack() as stack:
+        sources: list[TextSource] = []
+        for source in config.sources:
+            if source.startswith(builtin.PREFIX):
+                sources.append(builtin.open_text(source))
+            elif source.startswith(hub.PREFIX):
+                sources.append(hub.open_hub(source))
+            else:
+                sources += [TextFile(file) for file in find_files(source, config.format, stack)]
+        return open_corpus(sources, config, root)

@@ -1,0 +1,156 @@
+"""A text corpus: read once, encoded once, kept as memory maps that the training draws rows from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.alphabet import Alphabet, Ids
+from model.errors import ArtifactError, DataError
+from training.data.cleaning import TextSource
+from training.data.encoding import encode_corpus
+from training.data.report import Report
+from training.data.spool import Spool
+from training.data.storage import make_once
+from training.data.survey import make_alphabet, naming, survey
+
+if TYPE_CHECKING:
+    import torch
+
+    from training.configuration import DataConfig
+
+# Goes up when the same sources and options would be prepared differently.
+_LAYOUT = 1
+Labels = NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Strings as rows of ids: a ``Dataset`` of kind "text" and shape (T, V), with a held-out part.
+
+    folder: holds train.npy and held_out.npy (ids, (N, T), uint8 or uint16), tokenizer.json and corpus.json, and with
+    labels train_labels.npy and held_out_labels.npy ((N,), uint16, positions in label_names).
+    digest: hex SHA-256 of rows, split, alphabet and labels; paths and times do not enter it.
+    """
+
+    folder: Path
+    alphabet: Alphabet
+    report: Report
+    digest: str
+    label_names: tuple[str, ...]
+
+    @property
+    def kind(self) -> Literal["text"]:
+        return "text"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, V)."""
+        return (self.alphabet.length, self.alphabet.size)
+
+    def __len__(self) -> int:
+        return self.report.train
+
+    @cached_property
+    def train(self) -> Ids:
+        """Ids of the training rows, (N, T), a read-only memory map."""
+        return self._part("train")
+
+    @cached_property
+    def held_out(self) -> Ids:
+        """Ids of the held-out rows, (N, T), a read-only memory map."""
+        return self._part("held_out")
+
+    @cached_property
+    def train_labels(self) -> Labels | None:
+        """Position in label_names of each training row's label, (N,); None if no label was asked for."""
+        return self._map("train_labels") if self.label_names else None
+
+    @cached_property
+    def held_out_labels(self) -> Labels | None:
+        """Position in label_names of each held-out row's label, (N,); None if no label was asked for."""
+        return self._map("held_out_labels") if self.label_names else None
+
+    def draw(self, rows: NDArray[np.int64], device: torch.device) -> torch.Tensor:
+        """One-hot vectors of the given training rows, (N, T, V), float32, made on the device."""
+        import torch
+
+        ids = self.train[rows]
+        # torch has few operations on uint16, so two-byte ids travel as int32.
+        narrow = torch.from_numpy(ids if ids.dtype == np.uint8 else ids.astype(np.int32))
+        index = narrow.to(device, non_blocking=True).long().unsqueeze(-1)
+        one_hot = torch.zeros(len(ids), *self.shape, device=device)
+        return one_hot.scatter_(2, index, 1.0)
+
+    def _map(self, name: str) -> NDArray[np.uint16]:
+        mapped: NDArray[np.uint16] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        return mapped
+
+    def _part(self, name: str) -> Ids:
+        part = self._map(name)
+        rows = self.report.train if name == "train" else self.report.held_out
+        if part.shape != (rows, self.alphabet.length) or part.dtype != self.alphabet.dtype:
+            raise ValueError(f"{name}.npy has the wrong shape {part.shape}")
+        return part
+
+    @classmethod
+    def load(cls, folder: Path) -> Corpus:
+        """Open a prepared folder.  Raises OSError, ValueError, KeyError, TypeError or ArtifactError if damaged."""
+        saved = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+        alphabet = Alphabet.load(folder / "tokenizer.json")
+        corpus = cls(folder, alphabet, Report(**saved["report"]), saved["digest"], tuple(saved["labels"]))
+        for part in (corpus.train, corpus.held_out, corpus.train_labels, corpus.held_out_labels):
+            if part is not None and not len(part):
+                raise ValueError(f"{folder} has an empty part")
+        return corpus
+
+
+def open_corpus(sources: Sequence[TextSource], config: DataConfig, root: Path) -> Corpus:
+    """Prepare the texts of the sources under root, or open what an earlier call prepared from the same ones.
+
+    Raises DataError naming the source if it cannot be read, changes meanwhile or leaves fewer than two rows.
+    """
+
+    def build(folder: Path) -> None:
+        _prepare(sources, config, folder)
+        if _key(sources, config) != key:
+            raise DataError(f"{naming(sources)} changed while being read: copy it first, or wait until it is complete")
+
+    key = _key(sources, config)
+    folder = make_once(root, key, build)
+    try:
+        return Corpus.load(folder)
+    except (OSError, ValueError, KeyError, TypeError, ArtifactError):
+        # A cache may be thrown away at any time, so a damaged one is made again.
+        shutil.rmtree(folder, ignore_errors=True)
+        return Corpus.load(make_once(root, key, build))
+
+
+def _key(sources: Sequence[TextSource], config: DataConfig) -> str:
+    options = config.model_dump(mode="json", exclude={"sources"})
+    identities = [source.identity() for source in sources]
+    told = json.dumps([_LAYOUT, unicodedata.unidata_version, identities, options])
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+def _prepare(sources: Sequence[TextSource], config: DataConfig, folder: Path) -> None:
+    name = naming(sources)
+    with Spool(folder / "texts") as spool:
+        found, length = survey(sources, config, spool)
+        alphabet = make_alphabet(found, length, config)
+        if len(found.labels) > 1 << 16:
+            raise DataError(f"{name} has {len(found.labels)} different labels, at most 65536 can be told apart")
+        report, digest = encode_corpus(spool, name, config, alphabet, found, folder)
+    alphabet.save(folder / "tokenizer.json")
+    saved = {"digest": digest, "labels": sorted(found.labels), "report": asdict(report)}
+    (folder / "corpus.json").write_text(json.dumps(saved, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -1,0 +1,64 @@
+"""A GAN is a game: players, what each of them minimises, and the order in which they move.
+
+N batch; the other axes are the data's: (T, V) for text, (C, H, W) for images, (D,) for points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+Terms = dict[str, Tensor]
+"""Named scalar terms; a player minimises their sum."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one move is computed from.  real: (N, ...) samples of the data; latent: (N, Z) from N(0, 1)."""
+
+    real: Tensor
+    latent: Tensor
+
+
+@dataclass(frozen=True)
+class Game:
+    """Who plays, what each player minimises, in which order they move.
+
+    players: the module whose parameters each player moves.  objective: the named terms each player minimises.
+    turns: the players of one round, in order.  project: what follows a player's move, such as weight clipping.
+    Objectives never detach one player from another: which of them moves is the update rule's affair.
+    """
+
+    players: Mapping[str, nn.Module]
+    objective: Mapping[str, Callable[[Batch], Terms]]
+    turns: tuple[str, ...]
+    project: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        named = {*self.objective, *self.turns, *self.project}
+        if set(self.objective) != set(self.players) or not named <= set(self.players):
+            raise ValueError(f"players are {sorted(self.players)}, but objectives, turns and projections name {named}")
+
+    def loss(self, player: str, batch: Batch) -> tuple[Tensor, Terms]:
+        """The scalar that a player minimises on a batch, and its terms."""
+        terms = self.objective[player](batch)
+        return sum(terms.values(), start=batch.latent.new_zeros(())), terms
+
+    def parameters(self, player: str) -> list[nn.Parameter]:
+        """The parameters that a player moves."""
+        return list(self.players[player].parameters())
+
+    @contextmanager
+    def only(self, player: str) -> Iterator[list[nn.Parameter]]:
+        """Freeze every other player: no graph is recorded for them, which is what makes their part cheap."""
+        others = [p for name in self.players if name != player for p in self.parameters(name)]
+        for parameter in others:
+            parameter.requires_grad_(False)
+        try:
+            yield self.parameters(player)
+        finally:
+            for parameter in others:
+                parameter.requires_grad_(True)

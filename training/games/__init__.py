@@ -1,0 +1,1 @@
+"""Games by their players; a variant of the catalogue chooses networks, divergence and terms for one of them."""

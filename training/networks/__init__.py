@@ -1,0 +1,1 @@
+"""Networks by kind of data, so that a variant names roles and not layers."""

@@ -1,0 +1,43 @@
+"""Named settings, from a quick look to the paper's own; docs/training.md says how they were chosen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "model.width": 32,
+        "n_critic": 2,
+        "lr_generator": 5e-4,
+        "lr_critic": 1e-3,
+        "ema": 0.999,
+    },
+    "small": {
+        "model.width": 64,
+        "n_critic": 2,
+        "lr_generator": 5e-4,
+        "lr_critic": 1e-3,
+        "ema": 0.999,
+    },
+    "base": {
+        "model.width": 128,
+        "n_critic": 2,
+        "batch_size": 128,
+        "lr_generator": 5e-4,
+        "lr_critic": 1e-3,
+        "ema": 0.999,
+    },
+    # Gulrajani et al. 2017, language model: 5 critic steps, Adam 1e-4 (0.5, 0.9), lambda 10, dim 512, no average.
+    "paper": {
+        "data.max_length": 32,
+        "model.width": 512,
+        "n_critic": 5,
+        "batch_size": 64,
+        "lr_generator": 1e-4,
+        "lr_critic": 1e-4,
+        "beta1": 0.5,
+        "beta2": 0.9,
+        "penalty": 10.0,
+        "ema": 0.0,
+    },
+}
