@@ -157,8 +157,9 @@ def generate(
     if out is not None:
         write_texts(out, slices, first)
         return
-    for texts in slices:
-        sys.stdout.write("".join(text + "\n" for text in texts))
+    with until_the_reader_leaves():
+        for texts in slices:
+            sys.stdout.write("".join(text + "\n" for text in texts))
 
 
 def _part(shard: str, first: int, n: int) -> tuple[int, int]:
@@ -185,10 +186,11 @@ def score(model: Path, file: Any, as_json: bool) -> None:
     from model.sampler import Scorer
 
     scorer = Scorer(Artifact.load(model))
-    for texts in _lines(file):
-        for text, value in zip(texts, scorer.scores(texts).tolist(), strict=True):
-            row = json.dumps({"text": text, "score": value}, ensure_ascii=False) if as_json else f"{value:.6f}\t{text}"
-            sys.stdout.write(row + "\n")
+    with until_the_reader_leaves():
+        for texts in _lines(file):
+            for text, value in zip(texts, scorer.scores(texts).tolist(), strict=True):
+                row = {"text": text, "score": value}
+                sys.stdout.write((json.dumps(row, ensure_ascii=False) if as_json else f"{value:.6f}\t{text}") + "\n")
 
 
 def _lines(file: Any, size: int = 256) -> Iterator[list[str]]:
@@ -274,6 +276,17 @@ def training_packages() -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def until_the_reader_leaves() -> Iterator[None]:
+    """Around writing to standard output: `charwgan generate ... | head` has what it wanted, and that is no error."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at exit; let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> None:
     """Run a verb; every error that a user can cause is one line on standard error, wrong use exits 2."""
     from model.errors import CharwganError
@@ -292,10 +305,6 @@ def main() -> None:
         code = error.exit_code
     except click.Abort:
         code = 130
-    except BrokenPipeError:
-        # The reader has what it wanted (`charwgan generate ... | head`); keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     sys.exit(code)
 
 

@@ -21,7 +21,7 @@ def initialize(module: nn.Module) -> None:
     """
     if isinstance(module, nn.Conv1d | nn.Linear):
         nn.init.xavier_uniform_(module.weight, gain=2**0.5 if isinstance(module, nn.Conv1d) else 1.0)
-        nn.init.zeros_(module.bias)
+        nn.init.zeros_(cast(Tensor, module.bias))
 
 
 class ResidualBlock(nn.Module):

@@ -52,14 +52,19 @@ def variant(
     return enter
 
 
+def find_variant(name: str) -> Variant:
+    """The entry of that name.  Raises ConfigurationError if there is none."""
+    if name not in CATALOGUE:
+        raise ConfigurationError(f"variant must be one of {', '.join(CATALOGUE)}, got {name!r}")
+    return CATALOGUE[name]
+
+
 def make_game(roles: Roles, config: Config) -> Game:
     """The configured variant, played by networks for this kind of data.
 
     Raises ConfigurationError if there is no such variant, or if it does not play this kind of data.
     """
-    entry = CATALOGUE.get(config.variant)
-    if entry is None:
-        raise ConfigurationError(f"variant must be one of {', '.join(CATALOGUE)}, got {config.variant!r}")
+    entry = find_variant(config.variant)
     if roles.kind not in entry.kinds:
         raise ConfigurationError(f"variant {entry.name} plays {', '.join(entry.kinds)}, and this data is {roles.kind}")
     return entry.build(roles, config)

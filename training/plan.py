@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import ConfigurationError
-from training.catalogue import CATALOGUE
+from training.catalogue import find_variant
 from training.configuration import Config, resolve
 
 POINTS = {"batch_size": 256, "penalty": 0.1, "model.width": 128, "model.depth": 3, "model.latent": 2}
@@ -39,8 +39,8 @@ def plan(layers: Layers) -> tuple[Config, dict[str, str]]:
         kind = source.partition("?")[0]
         if kind in SOURCE_DEFAULTS:
             defaults[f"data {kind}"] = SOURCE_DEFAULTS[kind]
-    entry = CATALOGUE.get(str(asked.get("variant", "wgan-gp")))
-    if entry is not None and entry.defaults:
+    entry = find_variant(str(asked.get("variant", "wgan-gp")))
+    if entry.defaults:
         defaults[f"variant {entry.name}"] = entry.defaults
     return resolve({**defaults, **layers})
 

@@ -123,7 +123,9 @@ def test_an_old_file_is_replaced(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_disk_that_refuses_is_an_error_of_one_line(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("parent", ["missing", "file"])
+def test_a_disk_that_refuses_is_an_error_of_one_line(tmp_path: Path, suffix: str, parent: str) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(CharwganError, match=rf"cannot write .*out\{suffix}"):
-        write_texts(tmp_path / "missing" / f"out{suffix}", PLAIN)
-    assert not list(tmp_path.iterdir())
+        write_texts(tmp_path / parent / f"out{suffix}", PLAIN)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -1,0 +1,346 @@
+"""Configuration: which layer wins, what is refused and how it says so, and what a plan adds of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from model.errors import ConfigurationError
+from training.catalogue import CATALOGUE
+from training.configuration import (
+    Config,
+    flatten,
+    keys,
+    parse_assignment,
+    parse_value,
+    read_environment,
+    read_job,
+    resolve,
+)
+from training.plan import default_run, plan
+from training.presets import PRESETS
+
+SOURCES = {"data.sources": ("names.txt",)}
+
+
+def refusal(values: dict[str, Any], preset: str | None = None) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        resolve({"flag": values}, preset)
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_later_layers_win_and_each_key_knows_who_set_it() -> None:
+    layers = {
+        "file": {"batch_size": 10, "n_critic": 3, "model.depth": 2, "seed": 1},
+        "environment": {"batch_size": 11, "n_critic": 4},
+        "flag": {"batch_size": 12},
+    }
+    config, origins = resolve(layers, preset="base")
+    assert (config.batch_size, config.n_critic, config.model.depth, config.model.width) == (12, 4, 2, 128)
+    expected = {
+        "batch_size": "flag",
+        "n_critic": "environment",
+        "model.depth": "file",
+        "model.width": "preset base",
+        "model.kernel": "default",
+        "seed": "file",
+    }
+    assert {key: origins[key] for key in expected} == expected
+    assert origins.keys() == keys().keys()
+
+
+def test_nothing_asked_for_gives_the_preset_small() -> None:
+    config, origins = resolve({})
+    assert config == resolve({}, preset="small")[0]
+    assert config.model.width == PRESETS["small"]["model.width"] == 64
+    assert set(origins.values()) == {"preset small", "default"}
+
+
+def test_a_layer_may_choose_the_preset_and_the_later_one_wins() -> None:
+    config, origins = resolve({"file": {"preset": "paper"}, "flag": {"preset": "base", "n_critic": 7}})
+    assert (config.model.width, config.n_critic) == (128, 7)
+    assert origins["model.width"] == "preset base"
+    assert resolve({"file": {"preset": "paper"}}, preset="tiny")[0].model.width == 512
+
+
+def test_an_unknown_preset_is_refused_with_those_there_are() -> None:
+    assert refusal({}, "huge") == "preset must be one of tiny, small, base, paper, got 'huge'"
+    assert refusal({"preset": "huge"}) == refusal({}, "huge")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_within_the_bounds(preset: str) -> None:
+    config, origins = resolve({}, preset)
+    values = dict(flatten(config.model_dump()))
+    assert PRESETS[preset].items() <= values.items()
+    assert {key for key, origin in origins.items() if origin == f"preset {preset}"} == PRESETS[preset].keys()
+
+
+def test_the_preset_paper_is_the_papers_numbers() -> None:
+    config, _ = resolve({}, "paper")
+    model = config.model
+    assert (model.width, model.depth, model.kernel, model.latent) == (512, 5, 5, 128)
+    assert (config.data.max_length, config.batch_size, config.n_critic, config.penalty) == (32, 64, 5, 10.0)
+    assert (config.lr_generator, config.lr_critic, config.beta1, config.beta2) == (1e-4, 1e-4, 0.5, 0.9)
+    assert (config.variant, config.update, config.ema, config.precision) == ("wgan-gp", "alternating", 0.0, "fp32")
+
+
+def test_every_key_has_a_description() -> None:
+    described = keys()
+    assert {"variant", "data.sources", "data.seed", "model.kernel", "checkpoint_seconds"} <= described.keys()
+    assert "data" not in described
+    assert "model" not in described
+    assert described.keys() == dict(flatten(Config().model_dump())).keys()
+    for key, description in described.items():
+        assert description.endswith("."), key
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("batchsize", "'batch_size'"),
+        ("model.widht", "'model.width'"),
+        ("width", "'model.width'"),
+        ("lr_critc", "'lr_critic'"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_closest_one(key: str, hint: str) -> None:
+    assert refusal({key: 1}) == f"unknown configuration key {key!r}: did you mean {hint}?"
+
+
+@pytest.mark.parametrize("key", ["zzz", "model", "data"])
+def test_a_key_like_no_other_is_refused_with_where_to_look(key: str) -> None:
+    assert refusal({key: 1}).startswith(f"unknown configuration key {key!r}: ")
+
+
+def test_a_key_that_nothing_resembles_points_to_the_list() -> None:
+    assert refusal({"zzz": 1}) == "unknown configuration key 'zzz': `charwgan train --dry-run` prints every key"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "bound"),
+    [
+        ("n_critic", 0, "greater than or equal to 1"),
+        ("batch_size", 1, "greater than or equal to 2"),
+        ("batch_size", 65537, "less than or equal to 65536"),
+        ("model.depth", 65, "less than or equal to 64"),
+        ("model.latent", 0, "greater than or equal to 1"),
+        ("data.max_length", 1025, "less than or equal to 1024"),
+        ("data.held_out", 1.0, "less than 1"),
+        ("data.held_out", 0.0, "greater than 0"),
+        ("lr_critic", 0.0, "greater than 0"),
+        ("lr_generator", 1.5, "less than or equal to 1"),
+        ("penalty", -0.5, "greater than or equal to 0"),
+        ("ema", 1.0, "less than 1"),
+        ("beta2", 1.0, "less than 1"),
+        ("seed", 2**63, f"less than {2**63}"),
+        ("max_seconds", 0.0, "greater than 0"),
+        ("lr_critic", float("nan"), "less than or equal to 1"),
+        ("update", "alternate", "'alternating', 'simultaneous' or 'consensus'"),
+        ("data.on_long", "cut", "'truncate', 'drop' or 'window'"),
+        ("n_critic", "many", "valid integer"),
+        ("n_critic", 2.5, "valid integer"),
+        ("variant", 3, "valid string"),
+        ("model.width", None, "valid integer"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_with_key_bound_and_value(key: str, value: object, bound: str) -> None:
+    message = refusal({key: value})
+    assert message.startswith(f"{key}: ")
+    assert bound in message
+    assert message.endswith(f", got {value!r}")
+
+
+@pytest.mark.parametrize("kernel", [2, 4, 30])
+def test_an_even_kernel_is_refused_because_it_would_change_the_length(kernel: int) -> None:
+    assert refusal({"model.kernel": kernel}) == f"model.kernel must be odd so that the length is kept, got {kernel}"
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    config = Config()
+    with pytest.raises(ValidationError, match="frozen"):
+        config.seed = 3  # type: ignore[misc]
+
+
+def test_a_configuration_survives_json() -> None:
+    config, _ = resolve({"flag": {**SOURCES, "data.column": "name", "max_rounds": 5}}, "paper")
+    assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+def test_flattening_gives_dotted_keys() -> None:
+    tree = {"a": 1, "b": {"c": 2, "d": {"e": [3]}}, "f": {}}
+    assert dict(flatten(tree)) == {"a": 1, "b.c": 2, "b.d.e": [3]}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("-3", -3),
+        ("1e-3", 1e-3),
+        ("true", True),
+        ('"3"', "3"),
+        ('["a", "b"]', ["a", "b"]),
+        ("wgan-gp", "wgan-gp"),
+        ("names.txt", "names.txt"),
+        ("", ""),
+        ("a = b", "a = b"),
+        ("[broken", "[broken"),
+    ],
+)
+def test_a_value_is_a_toml_literal_where_it_is_one_and_else_itself(text: str, value: object) -> None:
+    parsed = parse_value(text)
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+def test_an_assignment_is_cut_at_its_first_equals_sign() -> None:
+    assert parse_assignment("lr_critic=1e-3") == ("lr_critic", 1e-3)
+    assert parse_assignment(" data.column = a=b ") == ("data.column", "a=b")
+    assert parse_assignment("data.column=") == ("data.column", "")
+
+
+@pytest.mark.parametrize("text", ["lr_critic", "", "=3", " = 3"])
+def test_an_assignment_without_key_or_equals_sign_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"--set takes key=value, got '"):
+        parse_assignment(text)
+
+
+def test_every_key_can_be_set_by_the_environment() -> None:
+    names = {"CHARWGAN_" + key.replace(".", "__").upper(): key for key in keys()}
+    assert read_environment(dict.fromkeys(names, "7")) == dict.fromkeys(keys(), 7)
+    assert {"CHARWGAN_DATA__MAX_LENGTH", "CHARWGAN_N_CRITIC", "CHARWGAN_SEED"} <= names.keys()
+
+
+def test_values_of_the_environment_are_read_as_literals_and_foreign_names_passed_over() -> None:
+    environment = {
+        "CHARWGAN_LR_CRITIC": "2e-4",
+        "CHARWGAN_UPDATE": "consensus",
+        "CHARWGAN_PORT": "8000",
+        "charwgan_seed": "1",
+        "SEED": "2",
+        "PATH": "/bin",
+    }
+    assert read_environment(environment) == {"lr_critic": 2e-4, "update": "consensus"}
+
+
+def test_a_job_file_is_toml_with_tables_for_data_and_model(tmp_path: Path) -> None:
+    path = tmp_path / "names.toml"
+    path.write_text(
+        'preset = "tiny"\nseed = 3\n[data]\nsources = ["ñames.txt"]\n[model]\nwidth = 16\n', encoding="utf-8"
+    )
+    values = read_job(path)
+    assert values == {"preset": "tiny", "seed": 3, "data.sources": ["ñames.txt"], "model.width": 16}
+    config, origins = plan({"file": values})
+    assert (config.data.sources, config.model.width, config.seed) == (("ñames.txt",), 16, 3)
+    assert origins["model.width"] == "file"
+
+
+@pytest.mark.parametrize("content", [b"seed 3", b"seed = ", b"[data", b"\xff\xfe", b"seed = 1\nseed = 2\n"])
+def test_a_job_file_that_is_no_toml_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "job.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"job\.toml is not TOML: "):
+        read_job(path)
+
+
+def test_a_job_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot read the job file .*missing\.toml: No such file"):
+        read_job(tmp_path / "missing.toml")
+    with pytest.raises(ConfigurationError, match=r"cannot read the job file .*: Is a directory"):
+        read_job(tmp_path)
+
+
+def test_an_unknown_key_of_a_job_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "job.toml"
+    path.write_text("[model]\nwitdh = 3\n")
+    with pytest.raises(ConfigurationError, match=r"'model\.witdh': did you mean 'model\.width'"):
+        resolve({"file": read_job(path)})
+
+
+def test_a_plan_without_data_is_refused() -> None:
+    for values in ({}, {"data.sources": ()}, {"data.sources": []}):
+        with pytest.raises(ConfigurationError, match="no data: name a file of lines, or builtin:names"):
+            plan({"flag": values})
+
+
+def test_a_plan_on_text_is_the_resolved_configuration() -> None:
+    assert plan({"flag": SOURCES}) == resolve({"flag": SOURCES})
+
+
+def test_one_source_may_be_a_string() -> None:
+    config, _ = plan({"flag": {"data.sources": "names.txt"}})
+    assert config.data.sources == ("names.txt",)
+
+
+@pytest.mark.parametrize("sources", [3, True])
+def test_sources_that_are_no_names_are_refused_with_the_key(sources: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"data"):
+        plan({"flag": {"data.sources": sources}})
+
+
+@pytest.mark.parametrize("preset", [["tiny"], 3])
+def test_a_preset_that_is_no_name_is_refused(preset: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"preset must be one of tiny, small, base, paper, got "):
+        plan({"flag": {**SOURCES, "preset": preset}})
+
+
+@pytest.mark.parametrize("variant", [name for name, entry in CATALOGUE.items() if entry.defaults])
+def test_a_variant_brings_its_own_defaults_over_the_preset(variant: str) -> None:
+    config, origins = plan({"flag": {**SOURCES, "variant": variant}})
+    values = dict(flatten(config.model_dump()))
+    for key, value in CATALOGUE[variant].defaults.items():
+        assert values[key] == value
+        assert origins[key] == f"variant {variant}"
+
+
+def test_what_a_person_says_beats_the_defaults_of_variant_and_data() -> None:
+    asked = {"data.sources": ["builtin:ring"], "variant": "wgan", "n_critic": 9, "model.width": 7}
+    config, origins = plan({"environment": {"lr_critic": 0.5}, "flag": asked})
+    assert (config.n_critic, config.model.width, config.lr_critic) == (9, 7, 0.5)
+    assert (config.lr_generator, origins["lr_generator"]) == (5e-5, "variant wgan")
+    assert (config.batch_size, origins["batch_size"]) == (256, "data builtin:ring")
+
+
+def test_the_variant_of_any_layer_brings_its_defaults() -> None:
+    config, origins = plan({"file": {**SOURCES, "variant": "dcgan"}, "flag": {"seed": 1}})
+    assert (config.n_critic, config.beta2) == (1, 0.999)
+    assert origins["beta2"] == "variant dcgan"
+    later, _ = plan({"file": {**SOURCES, "variant": "dcgan"}, "flag": {"variant": "wgan-gp"}})
+    assert later.beta2 == 0.9
+
+
+@pytest.mark.parametrize("source", ["builtin:ring", "builtin:grid", "builtin:swissroll", "builtin:ring?n=500"])
+def test_points_bring_a_small_penalty_and_small_networks(source: str) -> None:
+    config, origins = plan({"flag": {"data.sources": (source,)}})
+    model = config.model
+    assert (config.penalty, config.batch_size, model.width, model.depth, model.latent) == (0.1, 256, 128, 3, 2)
+    assert origins["penalty"] == f"data {source.partition('?')[0]}"
+
+
+def test_prose_is_cut_into_windows() -> None:
+    config, _ = plan({"flag": {"data.sources": ("builtin:docs",)}})
+    assert (config.data.on_long, config.data.max_length) == ("window", 32)
+
+
+@pytest.mark.parametrize(
+    ("source", "variant", "run"),
+    [
+        ("data/names.txt", "wgan-gp", "names"),
+        ("data/names.csv.gz", "wgan-gp", "names"),
+        ("builtin:digits", "dcgan", "digits-dcgan"),
+        ("builtin:names?n=500", "wgan-gp", "names"),
+        ("hf:someone/some-names", "wgan-gp", "some-names"),
+        ("data/*.txt", "gan", "standard-input-gan"),
+        ("-", "wgan-gp", "standard-input"),
+        ("a name (1).txt", "wgan-gp", "a-name-1"),
+        ("ñame.txt", "wgan-gp", "ñame"),
+    ],
+)
+def test_a_run_is_named_after_its_data_and_variant(source: str, variant: str, run: str) -> None:
+    assert default_run([source], variant) == Path("runs") / run
