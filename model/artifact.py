@@ -93,7 +93,7 @@ def write_artifact(path: Path, files: Mapping[str, bytes], *, replace: bool = Fa
         raise ValueError(f"a model needs {', '.join(missing)}")
     if path.exists() and not replace:
         raise ArtifactError(f"{path} exists already: choose another folder or say --replace")
-    if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not _is_model(path) and (not path.is_dir() or any(path.iterdir())):
         raise ArtifactError(f"{path} is not a model and is not replaced: choose another folder")
     contents = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
     manifest = (json.dumps({"format": FORMAT, "files": contents}, indent=2, sort_keys=True) + "\n").encode()
@@ -103,6 +103,15 @@ def write_artifact(path: Path, files: Mapping[str, bytes], *, replace: bool = Fa
     except OSError as error:
         raise ArtifactError(f"cannot write the model to {path}: {error.strerror or error}") from error
     return hashlib.sha256(manifest).hexdigest()
+
+
+def _is_model(path: Path) -> bool:
+    """Whether a folder is a model, of this version or another, intact or not."""
+    try:
+        manifest = _read_object(path / MANIFEST)
+    except ArtifactError:
+        return False
+    return "format" in manifest and isinstance(manifest.get("files"), dict) and "generator.onnx" in manifest["files"]
 
 
 def _replace_folder(path: Path, files: Mapping[str, bytes]) -> None:
@@ -163,8 +172,8 @@ def _file_digest(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ArtifactError(f"cannot read {str(path)!r}: {error}") from error
 
 
 def _read_object(path: Path) -> dict[str, Any]:

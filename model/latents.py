@@ -38,6 +38,10 @@ def latents(seed: int, first: int, count: int, size: int) -> NDArray[np.float32]
     blocks = -(-size // (WORDS_PER_BLOCK * COORDINATES_PER_WORD))
     stream = np.random.Philox(key=np.array([seed, 0], dtype=np.uint64), counter=first * blocks)
     words = stream.random_raw(count * blocks * WORDS_PER_BLOCK)
-    indices = words.astype("<u8", copy=False).view("<u2").reshape(count, -1)[:, :size]
+    indices = (
+        words.astype("<u8", copy=False)
+        .view("<u2")
+        .reshape(count, blocks * WORDS_PER_BLOCK * COORDINATES_PER_WORD)[:, :size]
+    )
     table: NDArray[np.float32] = normal_quantiles()
     return table.take(indices)

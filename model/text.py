@@ -15,7 +15,7 @@ RESIDUAL = 0.3  # weight of a block's branch, as in the paper's code
 
 
 def initialize(module: nn.Module) -> None:
-    """The paper's code: uniform weights, of variance 4 / (inputs + outputs) in a convolution and half that in a linear layer.
+    """As the paper's code: uniform, of variance 4 / (inputs + outputs) in a convolution and half that in a linear layer.
 
     Torch's own default is so small that training spends its first thousand rounds growing the weights.
     """

@@ -26,6 +26,12 @@ TINY = {
 }
 
 
+# Two threads make tiny networks several times slower, and a warning that comes once per process would make tests
+# depend on their order.
+torch.set_num_threads(1)
+torch.set_warn_always(True)
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real model folder with random weights: 26 letters, at most 8 characters."""

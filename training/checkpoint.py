@@ -6,8 +6,9 @@ an older checkpoint, untouched, or a temporary file, swept at the next start.
 
 from __future__ import annotations
 
+import contextlib
 import io
-import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
         partial.replace(path)
         sync_folder(folder)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise RunError(
             f"cannot write the checkpoint {path}: {error.strerror or error}; earlier checkpoints are intact: "
             "make room and continue with --resume"
@@ -54,11 +56,21 @@ def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None
         leftover.unlink(missing_ok=True)
     paths = sorted(folder.glob(PATTERN), reverse=True)
     for path in paths:
-        try:
-            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
-            continue
-        return state
+        state = _read(path, device)
+        if state is not None:
+            return state
     if paths:
         raise RunError(f"none of the {len(paths)} checkpoints in {folder} can be read: start again in another folder")
     return None
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """The state in a file, or None if it is damaged; torch itself does not check the sums that its zip files hold."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            if file.testzip() is not None:
+                return None
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception:  # a damaged file makes zipfile and torch.load raise nearly anything
+        return None
+    return state

@@ -142,7 +142,7 @@ def read_job(path: Path) -> dict[str, Any]:
 
 def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """Keys set by ``CHARWGAN_...`` variables; two underscores stand for the dot.  The service's own are passed over."""
-    names = {ENVIRONMENT_PREFIX + key.replace(".", "__").upper(): key for key in keys()}
+    names = {ENVIRONMENT_PREFIX + key.replace(".", "__").upper(): key for key in (*keys(), "preset")}
     return {names[name]: parse_value(value) for name, value in environment.items() if name in names}
 
 
@@ -156,7 +156,7 @@ def resolve(layers: Mapping[str, Mapping[str, Any]], preset: str | None = None) 
     for values in layers.values():
         preset = values.get("preset", preset)
     name = preset or "small"
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise ConfigurationError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
     tree: dict[str, Any] = {}
     origins = dict.fromkeys(keys(), "default")

@@ -94,6 +94,7 @@ class _Session:
         self.observer = observer_of(self.dataset, config.model.latent)
         self.means, self.progress = Means(), Progress(f"{config.variant} on {', '.join(config.data.sources)}")
         self._flushed_at = (self.training.round, self.training.seconds)
+        self._saved_at = self.training.round
 
     def _write_down(self) -> None:
         path = self.run / "data.json"
@@ -137,10 +138,18 @@ class _Session:
                 if row.due(now) or looking or stopping or checkpoint.is_due(now):
                     self._flush(journal, look=looking)
                 if checkpoint.due(now) or stopping:
-                    # Only after a flush, which makes sure that every term since the last one was finite.
-                    save_checkpoint(self.run / "checkpoints", self.training.state_dict())
+                    self._save()
+            # A signal may come between the end of a round and the question whether there is another.
+            if self._saved_at != self.training.round:
+                self._flush(journal, look=False)
+                self._save()
         finally:
             journal.close()
+
+    def _save(self) -> None:
+        """Write a checkpoint; only after a flush, which makes sure that every term since the last was finite."""
+        save_checkpoint(self.run / "checkpoints", self.training.state_dict())
+        self._saved_at = self.training.round
 
     def _flush(self, journal: Journal, *, look: bool) -> None:
         training, progress = self.training, self.progress
@@ -153,7 +162,8 @@ class _Session:
                 f"--set lr_critic={self.config.lr_critic / 2:g} --set lr_generator={self.config.lr_generator / 2:g}"
             ) from None
         rounds, seconds = training.round - self._flushed_at[0], training.seconds - self._flushed_at[1]
-        samples = rounds * self.config.batch_size * len(training.game.turns)
+        batches = len(training.game.turns) if self.config.update == "alternating" else 1
+        samples = rounds * self.config.batch_size * batches
         self._flushed_at = (training.round, training.seconds)
         row: dict[str, Any] = {
             "round": training.round,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -56,14 +57,17 @@ class Journal:
     def __init__(self, run: Path, *, resumed_at: int) -> None:
         """Rows after round ``resumed_at`` are dropped: those rounds are played again."""
         self._path = run / LOG
-        kept = [row for row in read_log(run) if row["round"] <= resumed_at]
-        partial = self._path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-        partial.replace(self._path)
-        self._file = self._path.open("a", encoding="utf-8")
         from tensorboardX import SummaryWriter
 
-        self._events = SummaryWriter(str(run / "events"), purge_step=resumed_at + 1 if kept else None)
+        kept = [row for row in read_log(run) if row["round"] <= resumed_at]
+        partial = self._path.with_suffix(".partial")
+        try:
+            partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+            partial.replace(self._path)
+            self._file = self._path.open("a", encoding="utf-8")
+            self._events = SummaryWriter(str(run / "events"), purge_step=resumed_at + 1 if kept else None)
+        except OSError as error:
+            raise RunError(f"cannot write {self._path}: {error.strerror or error}; continue with --resume") from error
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append a row; its "round" is the step of the events.  Raises RunError if the disk refuses."""
@@ -108,4 +112,6 @@ def write_json(path: Path, value: Any) -> None:
         partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(partial, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error

@@ -69,7 +69,12 @@ class Training:
         """Continue from a state.  Raises RuntimeError or KeyError if it belongs to other networks."""
         for name, player in self.game.players.items():
             player.load_state_dict(state["players"][name])
-            self.optimizers[name].load_state_dict(state["optimizers"][name])
+            optimizer = self.optimizers[name]
+            # The configured step sizes stay: a run may be continued with others.
+            settings = [{key: group[key] for key in ("lr", "betas")} for group in optimizer.param_groups]
+            optimizer.load_state_dict(state["optimizers"][name])
+            for group, setting in zip(optimizer.param_groups, settings, strict=True):
+                group.update(setting)
         self.average.module.load_state_dict(state["average"])
         self.round, self.seconds = int(state["round"]), float(state["seconds"])
         self.cpu_seconds = float(state["cpu_seconds"])
@@ -128,7 +133,10 @@ def play(training: Training, rule: UpdateRule, draws: Draws, *, precision: str =
 
 
 def _arithmetic(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+    if precision != "bf16":
+        return nullcontext()
+    # No cache: it would serve a round's later turns the copies of weights that its earlier ones have moved.
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 def choose_device(name: str) -> torch.device:

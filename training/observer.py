@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.alphabet import UNKNOWN, Alphabet, Ids
+from model.errors import RunError
 from model.latents import latents
 from training.data.arrays import Images, Points
 from training.data.corpus import Corpus
@@ -39,8 +40,12 @@ class Look:
 
     def save(self, folder: Path, number: int) -> None:
         """Write the samples as ``NNNNNNNN.txt`` or ``.png``, named by the round."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{number:08d}{self.suffix}").write_bytes(self.samples)
+        path = folder / f"{number:08d}{self.suffix}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.samples)
+        except OSError as error:
+            raise RunError(f"cannot write {path}: {error.strerror or error}; continue with --resume") from error
 
 
 class Observer(Protocol):

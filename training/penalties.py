@@ -19,7 +19,9 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     """
     if real.shape != fake.shape:
         raise ValueError(f"real and fake must have one shape, got {tuple(real.shape)} and {tuple(fake.shape)}")
-    real, fake = real.detach(), fake.detach()
+    real = real.detach()
+    # Autocast makes the fake in half the precision of the real samples.
+    fake = fake.detach().to(real.dtype)
     mix = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device, dtype=real.dtype)
     return weight * (slope(critic, torch.lerp(fake, real, mix)) - 1).square().mean()
 

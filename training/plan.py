@@ -28,10 +28,13 @@ def plan(layers: Layers) -> tuple[Config, dict[str, str]]:
     layers: as for ``resolve``.  Defaults that suit the data and the variant stand between the preset and the layers.
     Raises ConfigurationError if there is no data, or as ``resolve`` does.
     """
+    layers = {origin: _with_source_lists(values) for origin, values in layers.items()}
     asked: dict[str, Any] = {}
     for values in layers.values():
         asked |= values
-    sources = _as_sources(asked.get("data.sources", ()))
+    sources = asked.get("data.sources", ())
+    if not isinstance(sources, list | tuple) or not all(isinstance(source, str) for source in sources):
+        raise ConfigurationError(f"data.sources must be a list of files, got {sources!r}")
     if not sources:
         raise ConfigurationError("no data: name a file of lines, or builtin:names to try without one")
     defaults: dict[str, Mapping[str, Any]] = {}
@@ -52,5 +55,7 @@ def default_run(sources: Sequence[str], variant: str) -> Path:
     return Path("runs") / (name if variant == "wgan-gp" else f"{name}-{variant}")
 
 
-def _as_sources(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+def _with_source_lists(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same layer with one source written as a list of one, so that ``sources = "names.txt"`` will do."""
+    value = values.get("data.sources")
+    return {**values, "data.sources": [value]} if isinstance(value, str) else dict(values)

@@ -90,7 +90,9 @@ class Consensus:
 def _halves(batch: Batch) -> tuple[Batch, Batch]:
     middle = len(batch.latent) // 2
     if middle < 1:
-        raise ValueError(f"the unbiased estimator halves a batch, so it needs at least 2 samples, got {middle}")
+        raise ValueError(
+            f"the unbiased estimator halves a batch, so it needs at least 2 samples, got {len(batch.latent)}"
+        )
     return (
         Batch(batch.real[:middle], batch.latent[:middle]),
         Batch(batch.real[middle:], batch.latent[middle:]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,15 @@ from model.text import Critic, Generator, ResidualBlock
 
 SHAPE = {"length": 7, "size": 5, "width": 6, "depth": 2, "kernel": 3}
 PAPER = {"length": 32, "size": 100, "width": 512, "depth": 5, "kernel": 5}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Threads cost more than they give in networks this small."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
