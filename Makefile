@@ -11,7 +11,7 @@ help:      ## these lines
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /	/'
 
 demo: $(READY)   ## learn names for two minutes, show what was learned, serve it on http://127.0.0.1:8000
-	$(BIN)/charwgan train builtin:names --preset tiny --max-seconds 120 --run runs/demo $(if $(wildcard runs/demo/config.json),--resume)
+	$(BIN)/charwgan train builtin:names --preset tiny --max-seconds 120 --set data.min_count=20 --run runs/demo $(if $(wildcard runs/demo/config.json),--resume)
 	$(BIN)/charwgan export runs/demo --out models/demo --replace
 	$(BIN)/charwgan serve --model models/demo
 

@@ -160,7 +160,7 @@ def _verify(path: Path) -> str:
     if not isinstance(listed, dict) or not set(REQUIRED) <= set(listed):
         raise ArtifactError(f"{manifest_path} does not list every file of a model: export the run again")
     for name, entry in listed.items():
-        if Path(name).name != name:
+        if Path(name).name != name or "\0" in name:
             raise ArtifactError(f"{manifest_path} names {name!r}, which lies outside the folder")
         expected = entry.get("sha256") if isinstance(entry, dict) else None
         if (found := _file_digest(path / name)) != expected:
@@ -172,8 +172,8 @@ def _file_digest(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise ArtifactError(f"cannot read {str(path)!r}: {error}") from error
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _read_object(path: Path) -> dict[str, Any]:

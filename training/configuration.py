@@ -64,7 +64,7 @@ class ModelConfig(Frozen):
 
 
 class Config(Frozen):
-    """Everything that decides a run.  Defaults are those of the preset ``small``."""
+    """Everything that decides a run.  Defaults are the paper's, but for the average, where a preset says nothing."""
 
     variant: str = Field("wgan-gp", description="Which game is played: see `charwgan variants`.")
     update: Literal["alternating", "simultaneous", "consensus"] = Field(
