@@ -9,6 +9,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
         "model.width": 64,
         "model.depth": 2,
+        "model.kernel": 3,
         "n_critic": 1,
         "batch_size": 32,
         "lr_generator": 1e-3,
