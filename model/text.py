@@ -15,9 +15,10 @@ RESIDUAL = 0.3  # weight of a block's branch, as in the paper's code
 
 
 def initialize(module: nn.Module) -> None:
-    """As the paper's code: uniform, of variance 4 / (inputs + outputs) in a convolution and half that in a linear layer.
+    """Uniform weights of variance 4 / (inputs + outputs) in a convolution, half that in a linear layer, no bias.
 
-    Torch's own default is so small that training spends its first thousand rounds growing the weights.
+    So does the paper's code.  Torch's own default is so small that training spends its first thousand rounds growing
+    the weights.
     """
     if isinstance(module, nn.Conv1d | nn.Linear):
         nn.init.xavier_uniform_(module.weight, gain=2**0.5 if isinstance(module, nn.Conv1d) else 1.0)
