@@ -1,7 +1,9 @@
 # syntax=docker/dockerfile:1
 #
 #   docker build --target serve -t charwgan:serve .      docker run -p 8000:8000 -v ./names-model:/model:ro charwgan:serve
-#   docker build --target train -t charwgan:train .      docker run -v ./:/data charwgan:train train /data/names.txt
+#   docker build --target train -t charwgan:train .
+#   docker run --user "$(id -u)" -e CHARWGAN_CACHE=/data/cache -v ./:/data charwgan:train \
+#     train /data/names.txt --run /data/runs/names
 #
 # The versions are those of constraints.txt.
 

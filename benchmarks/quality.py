@@ -4,9 +4,9 @@
 
 Each side is trained by the command line on one thread for the same processor seconds, on the same split, and scored
 by the same table: JS-4 to held-out strings (padded, 3000 strings), share unique, share copied.  Real text and Markov
-chains stand beside them.  The paper's side has the paper's objective, step sizes, critic steps and no average, at the
-width of the preset, since its width of 512 would not play a hundred rounds in that time.  Prints one row for each
-run, the means, and the ratio of the excess over real text, preset to paper.
+chains stand beside them.  The paper's side has the paper's objective, step sizes, critic steps and no average, at a
+width of its own, --paper-width, since its width of 512 would not play a hundred rounds in that time; that width is
+not the preset's.  Prints one row for each run, the means, and the ratio of the excess over real text, preset to paper.
 """
 
 from __future__ import annotations

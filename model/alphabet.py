@@ -101,8 +101,13 @@ class Alphabet:
         return tokenizer
 
     def save(self, path: Path) -> None:
-        """Write ``tokenizer.json``."""
-        path.write_text(self.tokenizer().to_str(pretty=True), encoding="utf-8")
+        """Write ``tokenizer.json``, whole or not at all.  Raises OSError if the disk refuses."""
+        partial = path.with_name(f"{path.name}.partial")
+        try:
+            partial.write_text(self.tokenizer().to_str(pretty=True), encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> Alphabet:

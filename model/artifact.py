@@ -2,6 +2,7 @@
 
     config.json  tokenizer.json  generator.safetensors  critic.safetensors  generator.onnx  critic.onnx
     metrics.json  README.md  manifest.json
+    training-hashes.safetensors  generator.int8.onnx (not in every model)
 
 The SHA-256 of the manifest is the model's digest.  Only safetensors, ONNX and JSON are read; nothing is unpickled.
 """
@@ -11,19 +12,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_safetensors
+from safetensors import SafetensorError, safe_open
 
 from model.alphabet import Alphabet
 from model.errors import ArtifactError
+from model.exchange import NEW, clear_abandoned, put_in_place, workplace
+from model.novelty import HASHES, Novelty
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -44,6 +45,7 @@ class Artifact:
     """A model that was read and verified.
 
     digest: hex SHA-256 of the manifest.  config: what it was trained with.  metrics: its table of scores, or empty.
+    digests: hex SHA-256 of each file by name, as the manifest has them.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class Artifact:
     config: dict[str, Any]
     metrics: dict[str, Any]
     alphabet: Alphabet
+    digests: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -62,6 +65,32 @@ class Artifact:
         """Z, the number of coordinates of a latent vector."""
         return int(self.config["model"]["latent"])
 
+    @cached_property
+    def novelty(self) -> Novelty | None:
+        """The hashes of the training strings, read when first asked for; None for a model that has none.
+
+        Raises ArtifactError if the file has changed since it was verified.
+        """
+        return Novelty.from_bytes(self.read(HASHES), self.path / HASHES) if HASHES in self.digests else None
+
+    def facts(self) -> dict[str, Any]:
+        """What the model is, as JSON would have it."""
+        told = {"name": self.name, "digest": self.digest, "alphabet": self.alphabet.characters}
+        return {**told, "config": self.config, "metrics": self.metrics}
+
+    def read(self, name: str) -> bytes:
+        """The contents of a file of the model, still those that were verified.
+
+        Raises ArtifactError if the file has changed since, as when the folder was replaced meanwhile.
+        """
+        try:
+            data = (self.path / name).read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"cannot read {self.path / name}: {error.strerror}") from error
+        if hashlib.sha256(data).hexdigest() != self.digests.get(name):
+            raise ArtifactError(f"{self.path / name} has changed since it was verified: load the model again")
+        return data
+
     @classmethod
     def load(cls, path: Path) -> Artifact:
         """Read a model folder.
@@ -72,14 +101,17 @@ class Artifact:
         path = path.resolve()
         if not path.is_dir():
             raise ArtifactError(f"no model at {path}: it is not a folder; `charwgan export` makes one from a run")
-        digest = _verify(path)
+        digest, digests = _verify(path)
         config, metrics = (_read_object(path / name) for name in ("config.json", "metrics.json"))
         alphabet = Alphabet.load(path / "tokenizer.json")
         for name in ("generator.safetensors", "critic.safetensors"):
             _check_finite(path / name)
         if not isinstance(config.get("model"), dict) or not isinstance(config["model"].get("latent"), int):
             raise ArtifactError(f"{path / 'config.json'} does not say model.latent: export the run again")
-        return cls(path, digest, config, metrics, alphabet)
+        artifact = cls(path, digest, config, metrics, alphabet, digests)
+        if HASHES in digests:
+            Novelty.from_bytes(artifact.read(HASHES), path / HASHES)  # checked now, kept only if it is needed
+        return artifact
 
 
 def write_artifact(path: Path, files: Mapping[str, bytes], *, replace: bool = False) -> str:
@@ -91,6 +123,7 @@ def write_artifact(path: Path, files: Mapping[str, bytes], *, replace: bool = Fa
     path = path.resolve()
     if missing := [name for name in REQUIRED if name not in files]:
         raise ValueError(f"a model needs {', '.join(missing)}")
+    clear_abandoned(path)
     if path.exists() and not replace:
         raise ArtifactError(f"{path} exists already: choose another folder or say --replace")
     if path.exists() and not _is_model(path) and (not path.is_dir() or any(path.iterdir())):
@@ -115,21 +148,14 @@ def _is_model(path: Path) -> bool:
 
 
 def _replace_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    workplace = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        fresh = workplace / "new"
+    with workplace(path) as folder:
+        fresh = folder / NEW
         fresh.mkdir()
         for name, data in files.items():
             write_durably(fresh / name, data)
-        if path.exists():
-            path.rename(workplace / "old")
-        fresh.rename(path)
+        sync_folder(fresh)
+        put_in_place(fresh, path)
         sync_folder(path.parent)
-    finally:
-        old = workplace / "old"
-        if old.exists() and not path.exists():
-            old.rename(path)
-        shutil.rmtree(workplace, ignore_errors=True)
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -149,7 +175,8 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _verify(path: Path) -> str:
+def _verify(path: Path) -> tuple[str, dict[str, str]]:
+    """The model's digest and that of each of its files, all of which were found to be right."""
     manifest_path = path / MANIFEST
     if not manifest_path.is_file():
         raise ArtifactError(f"no model at {path}: {MANIFEST} is missing; `charwgan export` makes one from a run")
@@ -165,7 +192,7 @@ def _verify(path: Path) -> str:
         expected = entry.get("sha256") if isinstance(entry, dict) else None
         if (found := _file_digest(path / name)) != expected:
             raise ArtifactError(f"{path / name} is damaged: its SHA-256 is {found}, the manifest says {expected}")
-    return _file_digest(manifest_path)
+    return _file_digest(manifest_path), {name: entry["sha256"] for name, entry in listed.items()}
 
 
 def _file_digest(path: Path) -> str:
@@ -188,9 +215,9 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 def _check_finite(path: Path) -> None:
     try:
-        tensors = load_safetensors(path.read_bytes())
+        with safe_open(path, framework="numpy") as tensors:  # one tensor in memory at a time
+            for name in tensors.keys():  # noqa: SIM118 (it is no mapping)
+                if not np.isfinite(tensors.get_tensor(name)).all():
+                    raise ArtifactError(f"{path}: the weight {name} has values that are not finite")
     except (OSError, SafetensorError, ValueError) as error:
         raise ArtifactError(f"{path} is not a readable safetensors file: {error}") from error
-    for name, values in tensors.items():
-        if not np.isfinite(values).all():
-            raise ArtifactError(f"{path}: the weight {name} has values that are not finite")

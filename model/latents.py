@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 WORDS_PER_BLOCK = 4  # Philox4x64 yields four 64-bit words for each value of its counter
 COORDINATES_PER_WORD = 4
 MAX_SEED = 2**64 - 1
+LATENTS, SYMBOLS = 0, 1  # what words are for: second half of Philox's key
 
 
 @cache
@@ -35,13 +36,40 @@ def latents(seed: int, first: int, count: int, size: int) -> NDArray[np.float32]
         raise ValueError(f"seed must be between 0 and {MAX_SEED}, got {seed}")
     if first < 0 or count < 0:
         raise ValueError(f"first and count must not be negative, got {first} and {count}")
-    blocks = -(-size // (WORDS_PER_BLOCK * COORDINATES_PER_WORD))
-    stream = np.random.Philox(key=np.array([seed, 0], dtype=np.uint64), counter=first * blocks)
-    words = stream.random_raw(count * blocks * WORDS_PER_BLOCK)
-    indices = (
-        words.astype("<u8", copy=False)
-        .view("<u2")
-        .reshape(count, blocks * WORDS_PER_BLOCK * COORDINATES_PER_WORD)[:, :size]
-    )
+    words = _words(seed, LATENTS, first, count, -(-size // COORDINATES_PER_WORD))
+    indices = words.astype("<u8", copy=False).view("<u2")[:, :size]
     table: NDArray[np.float32] = normal_quantiles()
     return table.take(indices)
+
+
+def uniforms(seed: int, first: int, count: int, size: int) -> NDArray[np.float64]:
+    """Numbers in (0, 1), float64 (count, size), for drawing the symbols of strings first .. first + count - 1."""
+    words = _words(seed, SYMBOLS, first, count, size)[:, :size]
+    return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
+def slerp(start: NDArray[np.float32], end: NDArray[np.float32], steps: int) -> NDArray[np.float32]:
+    """Latents on the arc from one (Z,) to another, ends included, float32 (steps, Z).
+
+    The arc keeps the length that latents of N(0, 1) have, where a straight line passes through the unlikely middle.
+    Latents on one line through 0 have no arc between them and are joined by the straight line.  Shoemake 1985.
+    """
+    a, b = start.astype(np.float64), end.astype(np.float64)
+    share = np.linspace(0.0, 1.0, steps)[:, np.newaxis]
+    norms = np.linalg.norm(a) * np.linalg.norm(b)
+    cosine = float(np.clip(a @ b / norms, -1.0, 1.0)) if norms else 1.0
+    angle = np.arccos(cosine)
+    if np.sin(angle) < 1e-6:
+        path = (1.0 - share) * a + share * b
+    else:
+        path = (np.sin((1.0 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
+    # The ends exactly, so that they give the strings that they are the latents of.
+    path[0], path[-1] = a, b
+    return path.astype(np.float32)
+
+
+def _words(seed: int, purpose: int, first: int, count: int, size: int) -> NDArray[np.uint64]:
+    """At least ``size`` random words for each of the rows first .. first + count - 1, uint64 (count, blocks of 4)."""
+    blocks = -(-size // WORDS_PER_BLOCK)
+    stream = np.random.Philox(key=np.array([seed, purpose], dtype=np.uint64), counter=first * blocks)
+    return stream.random_raw(count * blocks * WORDS_PER_BLOCK).reshape(count, blocks * WORDS_PER_BLOCK)

@@ -6,18 +6,32 @@ N batch, T length, V alphabet, Z latent.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from model import latents as counter
-from model.alphabet import UNKNOWN, Ids, normalize
+from model.alphabet import Ids, normalize
 from model.artifact import Artifact
+from model.decoding import Decoding, decode, likeliest
 from model.errors import ArtifactError
 
 SLICE = 256  # strings in one run of the network: larger ones gain nothing on a CPU and hold more memory
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a batch that are not simply argmaxed: strings first .. of a seed, in rows start .. stop - 1."""
+
+    start: int
+    stop: int
+    seed: int
+    first: int
+    decoding: Decoding
 
 
 class Sampler:
@@ -26,9 +40,15 @@ class Sampler:
     threads: CPU threads of one run; None leaves the choice to ONNX Runtime.
     """
 
+    network = "generator.onnx"  # the file of the artifact that the generator is read from
+
     def __init__(self, artifact: Artifact, threads: int | None = None) -> None:
-        self.artifact = artifact
-        self._session = _session(artifact.path / "generator.onnx", threads)
+        self.artifact, self.threads = artifact, threads
+        self._session = _session(artifact, self.network, threads)
+
+    @cached_property
+    def _scorer(self) -> Scorer:
+        return Scorer(self.artifact, self.threads)
 
     def latents(self, seed: int, first: int, n: int) -> NDArray[np.float32]:
         """Latent vectors of strings first .. first + n - 1 of a seed, (n, Z)."""
@@ -39,16 +59,22 @@ class Sampler:
         logits: NDArray[np.float32] = self._session.run(["logits"], {"latent": latents})[0]
         return logits
 
-    def ids(self, latents: NDArray[np.float32]) -> Ids:
-        """The likeliest symbol at every position, (N, T); the unknown character is never chosen."""
+    def ids(self, latents: NDArray[np.float32], parts: Sequence[Part] = ()) -> Ids:
+        """The symbol at every position, (N, T): the likeliest, and as each part says in its rows."""
         logits = self.logits(latents)
-        logits[:, :, UNKNOWN] = -np.inf
-        ids: Ids = logits.argmax(axis=2).astype(self.artifact.alphabet.dtype)
-        return ids
+        drawn = [decode(logits[part.start : part.stop], part.decoding, part.seed, part.first) for part in parts]
+        ids = likeliest(logits)
+        for part, symbols in zip(parts, drawn, strict=True):
+            ids[part.start : part.stop] = symbols
+        return cast(Ids, ids.astype(self.artifact.alphabet.dtype))
 
-    def texts(self, latents: NDArray[np.float32]) -> list[str]:
+    def texts(self, latents: NDArray[np.float32], parts: Sequence[Part] = ()) -> list[str]:
         """The strings of latents (N, Z), padding stripped."""
-        return self.artifact.alphabet.decode(self.ids(latents))
+        return self.artifact.alphabet.decode(self.ids(latents, parts))
+
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The critic's score of each text, (N,); the critic is opened when it is first asked."""
+        return self._scorer.scores(texts)
 
     def stream(self, seed: int, first: int, n: int) -> Iterator[list[str]]:
         """Strings first .. first + n - 1 of a seed, in slices, so that any n fits in memory."""
@@ -56,15 +82,15 @@ class Sampler:
             yield self.texts(self.latents(seed, start, min(SLICE, first + n - start)))
 
     def warm_up(self) -> None:
-        """Run once, so that the first request is not the slow one.  Raises ArtifactError if the graph misbehaves."""
+        """Run once, so that the first request is not the slow one.  Raises ArtifactError if the network misbehaves."""
         expected = (2, self.artifact.alphabet.length, self.artifact.alphabet.size)
         try:
             logits = self.logits(self.latents(0, 0, 2))
         except Exception as error:  # ONNX Runtime raises many types, none of them exported
-            raise ArtifactError(f"{self.artifact.path / 'generator.onnx'} does not run: {error}") from error
+            raise ArtifactError(f"{self.artifact.path / self.network} does not run: {error}") from error
         if logits.shape != expected or not np.isfinite(logits).all():
             raise ArtifactError(
-                f"{self.artifact.path / 'generator.onnx'} must give finite logits {expected}, got {logits.shape}"
+                f"{self.artifact.path / self.network} must give finite logits {expected}, got {logits.shape}"
             )
 
 
@@ -73,8 +99,7 @@ class Scorer:
 
     def __init__(self, artifact: Artifact, threads: int | None = None) -> None:
         self.artifact = artifact
-        self._session = _session(artifact.path / "critic.onnx", threads)
-        self._one_hot = np.eye(artifact.alphabet.size, dtype=np.float32)
+        self._session = _session(artifact, "critic.onnx", threads)
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The critic's score of each text, (N,); a text is normalised to NFC and cut at T characters."""
@@ -82,17 +107,29 @@ class Scorer:
         scores = [np.empty(0, dtype=np.float32)]
         for start in range(0, len(texts), SLICE):
             ids = alphabet.encode([normalize(text) for text in texts[start : start + SLICE]])
-            (part,) = self._session.run(["score"], {"text": self._one_hot[ids]})
-            scores.append(part)
+            scores.append(self.score(ids))
         return np.concatenate(scores)
 
+    def score(self, ids: Ids) -> NDArray[np.float32]:
+        """The critic's score of each text from its ids (N, T), (N,), N <= SLICE."""
+        one_hot = np.zeros((*ids.shape, self.artifact.alphabet.size), dtype=np.float32)
+        np.put_along_axis(one_hot, ids[..., np.newaxis].astype(np.int64), 1.0, axis=2)
+        scores: NDArray[np.float32] = self._session.run(["score"], {"text": one_hot})[0]
+        return scores
 
-def _session(graph: Path, threads: int | None) -> onnxruntime.InferenceSession:
+
+def _session(artifact: Artifact, name: str, threads: int | None) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # A thread that spins while it waits takes the processor from whoever reads and answers requests meanwhile.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads
+    graph = artifact.read(name)
     try:
-        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises many types, none of them exported
-        raise ArtifactError(f"{graph} is not a graph that ONNX Runtime can read: {error}") from error
+        raise ArtifactError(f"{artifact.path / name} is not a graph that ONNX Runtime can read: {error}") from error
+    # The wrapper would hold the bytes for ever, to open the graph again on another provider.
+    session._model_bytes = None
+    return session

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from model.errors import CharwganError, ConfigurationError, MissingDependencyError
+from model.errors import CharwganError, ConfigurationError, MissingDependencyError, how_to_install
 
 Slices = Iterable[list[str]]
 
@@ -38,7 +39,8 @@ def check_suffix(path: Path) -> None:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    partial = path.with_name(f".{path.name}.partial")
+    # A name of its own for each writer: two of one file must not write into each other's.
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         yield partial
         os.replace(partial, path)
@@ -74,7 +76,7 @@ def _write_parquet(path: Path, slices: Slices, first: int) -> None:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise MissingDependencyError("writing .parquet needs pyarrow: pip install 'charwgan[parquet]'") from error
+        raise MissingDependencyError(f"writing .parquet needs pyarrow: {how_to_install('parquet')}") from error
     schema = pyarrow.schema([("index", pyarrow.int64()), ("text", pyarrow.string())])
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
         for texts in _gathered(slices, 65536):

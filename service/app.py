@@ -1,42 +1,70 @@
-"""The application: routes, limits and errors around one model.
+"""The applications: what everybody meets, and what the operator meets on a port of its own.
 
 ``create_app`` is all that another host (Ray Serve, a test) needs; ``server.serve`` runs it by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
 from model.artifact import Artifact
-from model.sampler import Sampler
+from model.engines import open_engine as engine_opener
+from service.batching import Batcher
 from service.errors import add_handlers
-from service.middleware import MAX_BODY_BYTES, BodyLimit, CloseWhileDraining
+from service.limits import make_limiter
+from service.metrics import Metrics
+from service.middleware import MAX_BODY_BYTES, BodyLimit, Envelope, Guard, Straight
 from service.openapi import describe
-from service.registry import OpenEngine, Serving
-from service.routes import generate, health, pages
-from service.schemas import generate_request
+from service.registry import OpenEngine, Registry, first_models
+from service.routes import admin, generate, health, interpolate, models, pages, score
+from service.schemas import GenerateRequest, InterpolateRequest, ScoreRequest, bounded
+from service.security import Gate
+from service.serving import Serving
 from service.settings import Settings
+from service.tracing import open_tracer
+
+TRACES_S = 2.0  # at the end, for spans that have not been sent
+Models = tuple[Sequence[Artifact], str | None]
 
 
-def create_app(settings: Settings, *, artifact: Artifact | None = None, open_engine: OpenEngine = Sampler) -> FastAPI:
-    """The service of one model as an ASGI application.
+def create_app(
+    settings: Settings,
+    *,
+    first: Models | None = None,
+    open_engine: OpenEngine | None = None,
+    gate: Gate | None = None,
+) -> FastAPI:
+    """The service as an ASGI application.
 
-    artifact: the model, read already; None: read from settings.model when the application starts.
-    open_engine: what makes strings of it.
-    Starting raises ArtifactError if the model cannot be read.  The engine opens and warms up in the background,
-    and /readyz tells when that is done.
+    first: the models to begin with and the default one's name, read already; None: read when the application starts.
+    open_engine: what makes strings of them; None: what settings.engine names.  gate: the keys; None: the settings'.
+    Starting raises ArtifactError if no model can be read.  Engines open and warm up in the background, and /readyz
+    tells when that is done.
     """
+    gate, metrics = gate or Gate(settings), Metrics()
+    tracer, limiter = open_tracer(settings), make_limiter(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.serving = serving = Serving.start(settings, artifact or Artifact.load(settings.model), open_engine)
+        registry = Registry(settings, open_engine or engine_opener(settings.engine))
+        batcher = Batcher(max_strings_queued=settings.max_strings_queued, slice_size=settings.slice, observer=metrics)
+        app.state.serving = serving = Serving(settings, registry, batcher, metrics, tracer, limiter)
+        metrics.follow(serving)
+        tasks = [asyncio.create_task(registry.start(*(first or first_models(settings))))]
+        if settings.watch_s is not None:
+            tasks.append(asyncio.create_task(registry.watch(settings.watch_s)))
         yield
-        await serving.batcher.close(settings.drain_grace_s)
+        await batcher.close(settings.drain_grace_s)
+        for task in tasks:
+            task.cancel()
+        if limiter is not None:
+            await limiter.close()
+        await asyncio.to_thread(tracer.close, TRACES_S)
 
-    schema = generate_request(settings.max_n)
     app = FastAPI(
         title="charwgan",
         description="New strings that look like the ones a model was trained on.",
@@ -45,11 +73,38 @@ def create_app(settings: Settings, *, artifact: Artifact | None = None, open_eng
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.include_router(generate.router(schema))
+    wanted, judged = bounded(GenerateRequest, settings), bounded(ScoreRequest, settings)
+    between = bounded(InterpolateRequest, settings)
+    answer = generate.endpoint(wanted)
+    app.include_router(generate.router(wanted, answer))
+    app.include_router(score.router(judged))
+    app.include_router(interpolate.router(between))
+    app.include_router(models.router)
     app.include_router(health.router)
     pages.mount(app)
     add_handlers(app)
+    app.state.gate, app.state.metrics = gate, metrics
+    # The last one added is the outermost.
+    app.add_middleware(Straight, endpoints={("POST", generate.PATH): answer})
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, timeout_s=settings.body_timeout_s)
-    app.add_middleware(CloseWhileDraining)
-    describe(app, schema)
+    app.add_middleware(Guard, gate=gate)
+    app.add_middleware(Envelope, access_log=settings.access_log)
+    describe(app, wanted, judged, between)
     return app
+
+
+def create_admin_app(settings: Settings, metrics: Metrics) -> FastAPI:
+    """What the operator meets: the versions of the models, behind a key of its own.
+
+    Whoever runs it gives it the ``state.serving`` of the application that it steers.
+    """
+    console = FastAPI(title="charwgan admin", version="1", docs_url=None, redoc_url=None)
+    console.include_router(admin.router)
+    add_handlers(console)
+    console.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, timeout_s=settings.body_timeout_s)
+    console.state.gate = gate = Gate.of_admin(settings)
+    console.state.metrics = metrics
+    console.add_middleware(Guard, gate=gate)
+    console.add_middleware(Envelope, access_log=settings.access_log)
+    describe(console)
+    return console

@@ -1,7 +1,7 @@
 """One queue bounded in strings, and one thread that runs the network on whatever is queued when it is free.
 
-There is no timer: waiting for company only costs time.  Each run takes a fair share of every request that waits,
-so that a large one never holds up a small one, and a request's strings are the same whoever shares its runs.
+There is no timer: waiting for company only costs time.  Each run takes a fair share of every request that waits, so
+that a large one never holds up a small one, and a request's strings are the same whoever shares its runs.
 """
 
 from __future__ import annotations
@@ -12,32 +12,20 @@ import logging
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import islice
 from time import perf_counter
 from typing import Protocol, TypeVarTuple, Unpack
 
-import numpy as np
-from numpy.typing import NDArray
+from service.inference import Rate, infer
+from service.jobs import Generation, Job, Outcome, Piece, Scoring, Version
 
 logger = logging.getLogger("charwgan.service")
 
 LONGEST_RETRY_S = 600
+SWEEP_S = 0.25  # how often requests past their deadline are looked for
 
 Ts = TypeVarTuple("Ts")
-
-
-class Engine(Protocol):
-    """What turns seeds into strings: ``model.sampler.Sampler``."""
-
-    def warm_up(self) -> None:
-        """Run once, so that the first request is not the slow one."""
-
-    def latents(self, seed: int, first: int, n: int) -> NDArray[np.float32]:
-        """Latents of strings first .. first + n - 1 of a seed, (n, Z)."""
-
-    def texts(self, latents: NDArray[np.float32]) -> list[str]:
-        """The string of each latent (N, Z)."""
 
 
 class QueueFullError(Exception):
@@ -49,104 +37,125 @@ class QueueFullError(Exception):
 
 
 class NotReadyError(Exception):
-    """The engine is warming up, could not be opened, or is closed."""
+    """The service takes no requests."""
 
 
 class EngineError(Exception):
     """The engine raised an error in a run that held some of the request's strings."""
 
 
-@dataclass(eq=False)
-class Job:
-    """One request: strings 0 .. n - 1 of a seed, of which those from the first-th on still wait.
+class DeadlineError(Exception):
+    """A request was not answered in time."""
 
-    first belongs to the queue and its lock; texts and result belong to the event loop.
+
+class RunObserver(Protocol):
+    """Who is told of every run: ``service.metrics``."""
+
+    def observe_run(self, strings: int, seconds: float, waits_s: Sequence[float]) -> None:
+        """Called on the inference thread.  waits_s: of the requests whose first strings these were."""
+
+
+class Ticket:
+    """A submitted job, and what of it has come back; it belongs to the event loop.
+
+    result: of a job that is not a stream.
     """
 
-    seed: int
-    n: int
-    result: asyncio.Future[list[str]]
-    first: int = 0
-    texts: list[str] = field(default_factory=list)
+    def __init__(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
+        self.job = job
+        self.result: asyncio.Future[Outcome] = loop.create_future()
+        self.outcome = Outcome()  # touched by the inference thread until the result is set
+        self.queue_wait_s = self.inference_s = 0.0  # until its first run, and in all its runs
+        self.chunks: list[Outcome] = []
+        self.arrived = asyncio.Event()
 
     @property
-    def waiting(self) -> int:
-        """Strings that no run has taken yet."""
-        return self.n - self.first
-
-
-@dataclass(frozen=True)
-class Piece:
-    """The part of a job that one run of the network takes: n strings from the first-th on."""
-
-    job: Job
-    first: int
-    n: int
+    def streams(self) -> bool:
+        """Whether the reader takes the job's strings as they come."""
+        return isinstance(self.job, Generation) and self.job.window is not None
 
 
 class Batcher:
-    """Collects requests on one event loop, and answers them from one inference thread.
+    """Collects jobs on one event loop, and works on them in one inference thread.
 
-    open_engine: called on that thread, so that a slow start keeps nobody from asking for readiness.
     max_strings_queued: bound of the queue.  slice_size: strings in one run of the network, at most.
     """
 
-    def __init__(self, open_engine: Callable[[], Engine], *, max_strings_queued: int, slice_size: int) -> None:
+    def __init__(self, *, max_strings_queued: int, slice_size: int, observer: RunObserver | None = None) -> None:
         self.max_strings_queued = max_strings_queued
         self.slice_size = slice_size
         self.queued = 0  # strings that wait: accepted, and not yet in a run
-        self._open_engine = open_engine
-        self._jobs: OrderedDict[Job, None] = OrderedDict()
+        self._observer = observer
+        # Those with strings that wait, in turn, and how many of them self.queued counts.
+        self._waiting: OrderedDict[Ticket, int] = OrderedDict()
         self._wake = threading.Condition()
         self._closing = False
         self._rate = Rate()
         self._loop = asyncio.get_running_loop()
+        self._open: set[Ticket] = set()
         self._ended = asyncio.Event()
-        self.warm: asyncio.Future[None] = self._loop.create_future()
+        self._sweep = self._loop.call_later(SWEEP_S, self._drop_late)
         # A daemon, so that an engine that hangs cannot keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
 
     @property
-    def ready(self) -> bool:
-        """Whether the engine is warm and takes requests."""
-        return self.warm.done() and not self.failed and not self._closing
-
-    @property
-    def failed(self) -> bool:
-        """Whether the engine could not be opened."""
-        return self.warm.done() and (self.warm.cancelled() or self.warm.exception() is not None)
-
-    @property
     def strings_per_s(self) -> float | None:
-        """The engine's rate in its latest runs; None before the first."""
+        """The rate of the latest runs; None before the first."""
         return self._rate.per_s
 
-    def submit(self, seed: int, n: int) -> Job:
-        """Queue strings 0 .. n - 1 of a seed; the job's result is their list.
+    def submit(self, job: Job) -> Ticket:
+        """Queue a job.
 
-        Raises QueueFullError if they do not fit in the queue, NotReadyError if the engine takes no requests.
+        Raises QueueFullError if its strings do not fit in the queue, NotReadyError if that is closed.
         """
-        if not self.ready:
-            raise NotReadyError("the model could not be opened" if self.failed else "the model is not ready")
+        ticket = Ticket(job, self._loop)
         with self._wake:
-            if self.queued + n > self.max_strings_queued:
-                raise QueueFullError(self.queued, self.max_strings_queued, n, self._seconds_until_room(n))
-            job = Job(seed, n, self._loop.create_future())
-            self._jobs[job] = None
-            self.queued += n
+            if self._closing:
+                raise NotReadyError("the service is ending")
+            if self.queued + job.waiting > self.max_strings_queued:
+                raise QueueFullError(self.queued, self.max_strings_queued, job.waiting, self._until_room(job.waiting))
+            self._enter(ticket)
             self._wake.notify()
-        return job
+        self._open.add(ticket)
+        return ticket
 
-    def withdraw(self, job: Job, reason: Exception | None = None) -> None:
+    def withdraw(self, ticket: Ticket, reason: Exception | None = None) -> None:
         """Take a job out of the queue; its result, if still open, becomes the reason or is cancelled."""
-        self._remove(job)
-        if reason is not None and not job.result.done():
-            job.result.set_exception(reason)
-        job.result.cancel()
+        if ticket.result.done():
+            return
+        # First, since the inference thread puts nothing back whose result is known.
+        if reason is not None:
+            ticket.result.set_exception(reason)
+            ticket.result.exception()  # whoever waited may have gone as well, and then nobody asks
+        else:
+            ticket.result.cancel()
+        self._settled(ticket)
+        ticket.arrived.set()
+
+    async def stream(self, ticket: Ticket) -> AsyncIterator[Outcome]:
+        """What the runs of a stream give, as it comes; no more is made than the reader takes.
+
+        Raises what the job was withdrawn for, EngineError or DeadlineError among it.
+        """
+        job = ticket.job
+        assert isinstance(job, Generation)
+        while True:
+            await ticket.arrived.wait()
+            ticket.arrived.clear()
+            chunks, ticket.chunks = ticket.chunks, []
+            for chunk in chunks:
+                yield chunk
+                with self._wake:
+                    job.grant(len(chunk.texts))
+                    self._enter(ticket)
+                    self._wake.notify()
+            if ticket.result.done() and not ticket.chunks:
+                ticket.result.result()
+                return
 
     async def close(self, grace_s: float) -> None:
-        """Take no further requests, answer those that wait, and end the thread; give up after grace_s seconds."""
+        """Take no further jobs, answer those that are open, and end the thread; give up after grace_s seconds."""
         with self._wake:
             self._closing = True
             self._wake.notify()
@@ -154,104 +163,127 @@ class Batcher:
             await asyncio.wait_for(self._ended.wait(), grace_s)
         except TimeoutError:
             logger.error("the engine did not end within %g s", grace_s)
+        self._sweep.cancel()
 
-    def _remove(self, job: Job) -> None:
+    # The queue, whose entries change under the lock.
+
+    def _enter(self, ticket: Ticket) -> None:
+        """Let the queue hold a job as long as it has strings waiting, and count them."""
+        waiting = 0 if ticket.result.done() else ticket.job.waiting
+        if waiting:
+            self.queued += waiting - self._waiting.get(ticket, 0)
+            self._waiting[ticket] = waiting
+        else:
+            self._leave(ticket)
+
+    def _leave(self, ticket: Ticket) -> None:
+        self.queued -= self._waiting.pop(ticket, 0)
+
+    def _settled(self, ticket: Ticket) -> None:
+        """The result of a job is known, so that nothing of it need wait any more."""
+        self._open.discard(ticket)
         with self._wake:
-            if job in self._jobs:
-                del self._jobs[job]
-                self.queued -= job.waiting
+            self._leave(ticket)
+            self._wake.notify()
 
-    def _seconds_until_room(self, n: int) -> int:
+    def _until_room(self, n: int) -> int:
         excess = self.queued + n - self.max_strings_queued
         seconds = excess / self._rate.per_s if self._rate.per_s else 1.0
         return min(max(1, math.ceil(seconds)), LONGEST_RETRY_S)
 
-    # The inference thread, and what it hands back to the event loop.
+    def _drop_late(self) -> None:
+        now = perf_counter()
+        for ticket in [ticket for ticket in self._open if ticket.job.deadline < now]:
+            seconds = ticket.job.deadline - ticket.job.submitted
+            self.withdraw(ticket, DeadlineError(f"the answer was not made within {seconds:g} s"))
+        self._sweep = self._loop.call_later(SWEEP_S, self._drop_late)
+
+    # The inference thread.
 
     def _run(self) -> None:
-        try:
-            engine = self._open_engine()
-            engine.warm_up()
-        except Exception as error:
-            self._post(self._settle, error)
-        else:
-            self._post(self._settle, None)
-            while pieces := self._take():
-                self._infer(engine, pieces)
+        while pieces := self._take():
+            runs: dict[tuple[Version, bool], list[tuple[Ticket, Piece]]] = {}
+            for ticket, piece in pieces:
+                runs.setdefault((piece.job.version, isinstance(piece.job, Scoring)), []).append((ticket, piece))
+            for run in runs.values():
+                self._infer(run)
         self._post(self._ended.set)
 
-    def _take(self) -> list[Piece]:
-        """Wait for requests and share one run of the network among them; empty when the queue is closed."""
+    def _take(self) -> list[tuple[Ticket, Piece]]:
+        """Wait for jobs and share one run among them; empty when the queue is closed and nothing is left in it."""
         with self._wake:
-            self._wake.wait_for(lambda: self._jobs or self._closing)
-            jobs = [self._jobs.popitem(last=False)[0] for _ in range(min(len(self._jobs), self.slice_size))]
+            # A stream whose reader is slow has nothing waiting, and is still to be finished.
+            self._wake.wait_for(lambda: self._waiting or (self._closing and not self._open))
+            tickets = list(islice(self._waiting, self.slice_size))
+            for ticket in tickets:
+                self._leave(ticket)
             # The smallest first, so that what they leave of their shares goes to the larger ones.
-            jobs.sort(key=lambda job: job.waiting)
+            tickets.sort(key=lambda ticket: ticket.job.waiting)
             room, pieces = self.slice_size, []
-            for sharing, job in zip(range(len(jobs), 0, -1), jobs, strict=True):
-                n = min(job.waiting, room // sharing)
-                pieces.append(Piece(job, job.first, n))
+            for sharing, ticket in zip(range(len(tickets), 0, -1), tickets, strict=True):
+                n = min(ticket.job.waiting, room // sharing)
+                pieces.append((ticket, ticket.job.take(n)))
                 room -= n
-                job.first += n
-                if job.waiting:
-                    self._jobs[job] = None  # to the back: those that did not fit in this run come first
-            self.queued -= self.slice_size - room
+                self._enter(ticket)  # at the back: those that did not fit in this run come first
         return pieces
 
-    def _infer(self, engine: Engine, pieces: Sequence[Piece]) -> None:
-        started = perf_counter()
+    def _infer(self, run: Sequence[tuple[Ticket, Piece]]) -> None:
+        """Run the network once for pieces of one kind and one model, and send what it gave to the loop."""
+        started, strings = perf_counter(), sum(piece.n for _, piece in run)
+        new = [ticket for ticket, piece in run if piece.job.taken == piece.n]
+        for ticket in new:
+            ticket.queue_wait_s = started - ticket.job.submitted
         try:
-            latents = np.concatenate([engine.latents(piece.job.seed, piece.first, piece.n) for piece in pieces])
-            texts = engine.texts(latents)
-            if len(texts) != len(latents):
-                raise RuntimeError(f"the engine made {len(texts)} strings of {len(latents)} latents")
+            outcomes = infer([piece for _, piece in run])
         except Exception:
-            logger.exception("the engine failed on a batch of %d requests", len(pieces))
-            for piece in pieces:
-                self._remove(piece.job)  # here, so that the next run leaves them out
-            self._post(self._fail, pieces)
-        else:
-            self._rate.add(len(texts), perf_counter() - started)
-            self._post(self._deliver, pieces, texts)
+            logger.exception("the engine failed on a run of %d requests", len(run))
+            with self._wake:
+                for ticket, _ in run:
+                    self._leave(ticket)  # here, so that the next run leaves them out
+            self._post(self._fail, [ticket for ticket, _ in run])
+            return
+        seconds = perf_counter() - started
+        self._rate.add(strings, seconds)
+        for ticket, _ in run:
+            ticket.inference_s += seconds
+        if self._observer is not None:
+            self._observer.observe_run(strings, seconds, [ticket.queue_wait_s for ticket in new])
+        self._hand_over([(ticket, outcome) for (ticket, _), outcome in zip(run, outcomes, strict=True)])
+
+    def _hand_over(self, results: Sequence[tuple[Ticket, Outcome]]) -> None:
+        with self._wake:
+            for ticket, _ in results:
+                self._enter(ticket)  # a job with constraints knows only now how many more candidates it needs
+        ready: list[tuple[Ticket, Outcome, bool]] = []
+        for ticket, outcome in results:
+            finished = ticket.job.finished
+            if ticket.streams:
+                ready.append((ticket, outcome, finished))
+            else:
+                ticket.outcome.add(outcome)
+                if finished:
+                    ready.append((ticket, ticket.outcome, True))
+        if ready:
+            self._post(self._deliver, ready)
 
     def _post(self, callback: Callable[[Unpack[Ts]], None], *arguments: *Ts) -> None:
         # After a drain that ran out of time the loop is closed, and nobody waits for what is posted.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
 
-    def _settle(self, error: Exception | None) -> None:
-        if error is None:
-            self.warm.set_result(None)
-        else:
-            logger.error("the model could not be opened: %s", error)
-            self.warm.set_exception(error)
+    # What the inference thread hands back to the event loop.
 
-    def _deliver(self, pieces: Sequence[Piece], texts: list[str]) -> None:
-        start = 0
-        for piece in pieces:
-            job, end = piece.job, start + piece.n
-            job.texts += texts[start:end]
-            start = end
-            if len(job.texts) == job.n and not job.result.done():
-                job.result.set_result(job.texts)
+    def _deliver(self, results: Sequence[tuple[Ticket, Outcome, bool]]) -> None:
+        for ticket, outcome, finished in results:
+            if ticket.result.done():
+                continue
+            if ticket.streams:
+                ticket.chunks.append(outcome)
+                ticket.arrived.set()
+            if finished:
+                ticket.result.set_result(outcome)
+                self._settled(ticket)
 
-    def _fail(self, pieces: Sequence[Piece]) -> None:
-        for piece in pieces:
-            self.withdraw(piece.job, EngineError("the engine failed on this request"))
-
-
-class Rate:
-    """Strings per second of the engine while it runs, the latest runs weighing most."""
-
-    KEEP = 0.9  # the weight of a run is 0.9 times that of the next one
-
-    def __init__(self) -> None:
-        self.per_s: float | None = None
-        self._strings = 0.0
-        self._seconds = 0.0
-
-    def add(self, strings: int, seconds: float) -> None:
-        """Count one run."""
-        self._strings = self.KEEP * self._strings + strings
-        self._seconds = self.KEEP * self._seconds + seconds
-        self.per_s = self._strings / max(self._seconds, 1e-9)
+    def _fail(self, tickets: Sequence[Ticket]) -> None:
+        for ticket in tickets:
+            self.withdraw(ticket, EngineError("the engine failed on this request"))

@@ -18,9 +18,12 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Scope
 
-from service.batching import EngineError, NotReadyError, QueueFullError
-from service.registry import ClientGoneError
+from model.errors import InvalidConstraintError, UnsatisfiableError
+from service.batching import DeadlineError, EngineError, NotReadyError, QueueFullError
+from service.limits import BeyondRateError, RateLimitedError
+from service.registry import RefusedError, UnknownModelError
 
 logger = logging.getLogger("charwgan.service")
 
@@ -37,20 +40,36 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
+    "malformed-request": Kind(400, "The request is not HTTP", "Send HTTP/1.1 as a client library does."),
     "malformed-body": Kind(400, "The body is not a JSON object", "Send one JSON object in UTF-8."),
+    "unauthorized": Kind(401, "A key is needed", "Say Authorization: Bearer KEY."),
+    "forbidden": Kind(403, "The key does not open this", "Use a key that was given for this."),
     "not-found": Kind(404, "There is nothing here", "See /docs for the paths."),
+    "unknown-model": Kind(404, "No such model is served", "See /v1/models for those that are."),
     "method-not-allowed": Kind(405, "The method does not fit the path", "Use a method that Allow names."),
+    "not-acceptable": Kind(406, "No such form of the answer", "Accept one of the media types that detail names."),
+    "header-timeout": Kind(408, "The request came too slowly", "Send the whole head of the request at once."),
     "body-timeout": Kind(408, "The body came too slowly", "Send the whole body at once."),
+    "model-refused": Kind(409, "The model cannot be used", "See detail, and the service's log."),
     "body-too-large": Kind(413, "The body is too large", "Send a smaller body."),
     "unsupported-media-type": Kind(415, "The body is not declared as JSON", "Say Content-Type: application/json."),
     "invalid-field": Kind(422, "A field is out of bounds", "Correct the fields that errors names."),
+    "unsatisfiable": Kind(422, "No string can meet the constraints", "Loosen the constraints that errors names."),
+    "too-many-attempts": Kind(422, "The constraints were not met", "Loosen them, or raise max_attempts."),
+    "rate-limited": Kind(429, "Too many strings for this key", "Repeat the request after Retry-After seconds."),
     "queue-full": Kind(429, "The queue is full", "Repeat the request after Retry-After seconds."),
+    "headers-too-large": Kind(431, "The head of the request is too large", "Send fewer and shorter headers."),
     "client-gone": Kind(499, "The client has gone", "Nobody reads this answer."),
     "engine-failed": Kind(500, "The model failed on this request", "Repeat it once; then look at the log."),
     "internal-error": Kind(500, "An error in the service", "Look at the service's log."),
     "not-ready": Kind(503, "The model takes no requests now", "Wait until /readyz answers 200."),
+    "too-many-connections": Kind(503, "Too many connections", "Use fewer connections, or try again later."),
+    "deadline-exceeded": Kind(503, "The answer was not made in time", "Ask for fewer strings, or try again later."),
 }
-HTTP_KINDS = {404: "not-found", 405: "method-not-allowed"}
+
+
+class ClientGoneError(Exception):
+    """The client closed its connection before it had its answer."""
 
 
 class ProblemError(Exception):
@@ -70,35 +89,55 @@ class ProblemError(Exception):
         super().__init__(detail)
         self.kind, self.detail, self.errors, self.headers = kind, detail, errors, headers
 
-    def response(self) -> Response:
-        """The answer itself."""
+    def content(self) -> dict[str, Any]:
+        """The problem as JSON has it."""
         kind = KINDS[self.kind]
         content = {"type": f"/docs#{self.kind}", "title": kind.title, "status": kind.status, "detail": self.detail}
         if self.errors:
             content["errors"] = self.errors
-        return Response(json.dumps(content), kind.status, headers=self.headers, media_type=MEDIA_TYPE)
+        return content
+
+    def response(self) -> Response:
+        """The answer itself."""
+        status = KINDS[self.kind].status
+        return Response(json.dumps(self.content()), status, headers=self.headers, media_type=MEDIA_TYPE)
+
+
+FORESEEN = (
+    ProblemError,
+    QueueFullError,
+    NotReadyError,
+    EngineError,
+    DeadlineError,
+    UnsatisfiableError,
+    InvalidConstraintError,
+    RateLimitedError,
+    BeyondRateError,
+    UnknownModelError,
+    RefusedError,
+    ClientGoneError,
+    ClientDisconnect,
+    HTTPException,
+)
 
 
 def add_handlers(app: FastAPI) -> None:
     """Let every error of an application leave as a problem."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        return as_problem(request, error).response()
+        return refuse(request.scope, as_problem(error))
 
-    for kind in (
-        ProblemError,
-        QueueFullError,
-        NotReadyError,
-        EngineError,
-        ClientGoneError,
-        ClientDisconnect,
-        HTTPException,
-        Exception,
-    ):
+    for kind in (*FORESEEN, Exception):
         app.add_exception_handler(kind, answer)
 
 
-def as_problem(request: Request, error: Exception) -> ProblemError:
+def refuse(scope: Scope, problem: ProblemError) -> Response:
+    """The answer to a request that is refused, which is counted."""
+    scope["app"].state.serving.metrics.reject(problem.kind)
+    return problem.response()
+
+
+def as_problem(error: Exception) -> ProblemError:
     """The problem that an exception stands for; an unforeseen one is told nothing about."""
     match error:
         case ProblemError():
@@ -110,14 +149,31 @@ def as_problem(request: Request, error: Exception) -> ProblemError:
             return ProblemError("not-ready", f"{error}: wait until /readyz answers 200", headers={"Retry-After": "1"})
         case EngineError():
             return ProblemError("engine-failed", f"{error}: the service goes on, and its log says why")
+        case DeadlineError():
+            detail = f"{error}: ask for fewer strings, or raise deadline_s"
+            return ProblemError("deadline-exceeded", detail, headers={"Retry-After": "1"})
+        case UnsatisfiableError() | InvalidConstraintError():
+            kind = "unsatisfiable" if isinstance(error, UnsatisfiableError) else "invalid-field"
+            facts = {"field": error.field, "detail": str(error), "bound": error.bound, "given": error.given}
+            return ProblemError(kind, str(error), errors=[facts])
+        case RateLimitedError():
+            detail = f"{error}: try again after {error.retry_after_s} s"
+            return ProblemError("rate-limited", detail, headers=error.headers)
+        case BeyondRateError():
+            facts = {"field": "n", "detail": str(error), "bound": f"at most {error.bound}", "given": error.given}
+            return ProblemError("invalid-field", str(error), errors=[facts], headers=error.headers)
+        case UnknownModelError():
+            return ProblemError("unknown-model", str(error))
+        case RefusedError():
+            return ProblemError("model-refused", str(error))
         case ClientGoneError() | ClientDisconnect():
             return ProblemError("client-gone", "the client closed its connection")
         case HTTPException(status_code=404 | 405):
-            return _wrong_address(request, error)
+            return _wrong_address(error)
     return ProblemError("internal-error", "an error in the service, which its log describes")
 
 
-def _wrong_address(request: Request, error: HTTPException) -> ProblemError:
+def _wrong_address(error: HTTPException) -> ProblemError:
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         return ProblemError("method-not-allowed", f"this path answers to {allowed}", headers=error.headers)

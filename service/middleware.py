@@ -1,18 +1,128 @@
-"""Plain ASGI middleware: limits on a request's body, and connections closed while the service drains.
+"""Plain ASGI around the routes: what every answer carries, who may ask, how much may arrive, the way past the router.
 
-Never BaseHTTPMiddleware, which costs a millisecond a request.
+Never BaseHTTPMiddleware, which costs a millisecond a request.  From the outside in:
+
+    Envelope    request id, trace, headers, figures, log line; closes connections while the service drains
+    Guard       a key, where keys are needed
+    BodyLimit   the size of a body, and the time in which it must arrive
+    Straight    hands the busy endpoints their requests
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
+from typing import TYPE_CHECKING
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import ProblemError
+from service import logs
+from service.errors import FORESEEN, ProblemError, as_problem, refuse
+from service.metrics import METHODS
+from service.security import CHALLENGE, Gate
+from service.tracing import parse_headers
+
+if TYPE_CHECKING:
+    from service.serving import Serving
+
+logger, access = logs.get_logger(), logs.get_logger("charwgan.access")
 
 MAX_BODY_BYTES = 64 * 1024
+REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+OF_DATA = (
+    *ALWAYS,
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+DATA_PATHS = ("/v1/", "/admin/", "/metrics")
+
+
+class Envelope:
+    """What every answer carries, and what is counted, traced and logged of it."""
+
+    def __init__(self, app: ASGIApp, access_log: bool) -> None:
+        self.app, self.access_log = app, access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, with a send that adds headers and takes the time."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        serving: Serving = scope["app"].state.serving
+        started, status, first_byte_s = perf_counter(), 0, 0.0
+        request_id = _request_id(scope["headers"])
+        trace = parse_headers(scope["headers"])
+        token = logs.bind(request_id.decode(), trace.trace_id if trace is not None else None)
+
+        async def wrapped(message: Message) -> None:
+            nonlocal status, first_byte_s
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                headers += OF_DATA if scope["path"].startswith(DATA_PATHS) else ALWAYS
+                headers += scope.get("charwgan.headers", ())
+                if onward is not None:
+                    headers.append((b"traceparent", onward.header()))
+                if serving.draining:
+                    # A client that keeps its connection would send a request just when the process closes it.
+                    headers.append((b"connection", b"close"))
+            elif not first_byte_s:
+                first_byte_s = perf_counter() - started
+            await send(message)
+
+        with serving.tracer.span("charwgan.request", trace) as span:
+            onward = span.traceparent or (trace and trace.child())
+            scope["charwgan.span"] = span
+            try:
+                await self.app(scope, receive, wrapped)
+            finally:
+                seconds, route = perf_counter() - started, _route(scope)
+                serving.metrics.observe_request(route, scope["method"], status, seconds, first_byte_s or seconds)
+                span.set(route=route, status=status)
+                if self.access_log:
+                    method = scope["method"] if scope["method"] in METHODS else "other"
+                    access.info("request", method=method, route=route, status=status, seconds=round(seconds, 6))
+                logs.unbind(token)
+
+
+def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The request's own, or a new one."""
+    given = next((value for name, value in headers if name == b"x-request-id"), b"")
+    return given if REQUEST_ID.fullmatch(given) else b"%032x" % random.getrandbits(128)
+
+
+def _route(scope: Scope) -> str:
+    """The pattern of the path and not the path itself, of which there is no end."""
+    route = scope.get("charwgan.route") or getattr(scope.get("route"), "path", None)
+    return route if isinstance(route, str) else "other"
+
+
+class Guard:
+    """Lets a request pass if its path needs no key, or if it brings one."""
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self.app, self.gate = app, gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on with the name of its key, or answer 401."""
+        if scope["type"] != "http" or not self.gate.needed(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), None)
+        name = self.gate.identify(given)
+        if name is None:
+            detail = "a key is needed" if given is None else "the key is not known"
+            problem = ProblemError("unauthorized", f"{detail}: say Authorization: Bearer KEY", headers=CHALLENGE)
+            await refuse(scope, problem)(scope, receive, send)
+            return
+        scope["charwgan.key"] = name
+        await self.app(scope, receive, send)
 
 
 class BodyLimit:
@@ -26,13 +136,13 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
         elif self._declared(scope) > self.max_bytes:
-            await self._too_large().response()(scope, receive, send)
+            await refuse(scope, self._too_large())(scope, receive, send)
         else:
             await self.app(scope, self._counting(receive), send)
 
     def _declared(self, scope: Scope) -> int:
-        length = Headers(scope=scope).get("content-length", "")
-        return int(length) if length.isdecimal() else 0
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        return int(length) if length.isdigit() else 0
 
     def _counting(self, receive: Receive) -> Receive:
         arrived, complete = 0, False
@@ -57,27 +167,34 @@ class BodyLimit:
         return counted
 
     def _too_large(self) -> ProblemError:
-        return ProblemError("body-too-large", f"the body must have at most {self.max_bytes} bytes")
+        # The rest of the body is not read, so that the connection is of no further use.
+        detail = f"the body must have at most {self.max_bytes} bytes"
+        return ProblemError("body-too-large", detail, headers={"Connection": "close"})
 
 
-class CloseWhileDraining:
-    """Ends each connection with its next answer once the service drains.
+class Straight:
+    """Hands the busy endpoints their requests: FastAPI's routing and injection cost more than they do.
 
-    A client that keeps its connection would otherwise send a request just when the process closes it.
+    endpoints: by method and path.  They stand among the application's routes as well, for its description.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(
+        self, app: ASGIApp, endpoints: Mapping[tuple[str, str], Callable[[Request], Awaitable[Response]]]
+    ) -> None:
+        self.app, self.endpoints = app, endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, with a send that adds ``Connection: close``."""
-        if scope["type"] != "http":
+        """Answer a request, or pass it on."""
+        endpoint = self.endpoints.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if endpoint is None:
             await self.app(scope, receive, send)
             return
-
-        async def closing(message: Message) -> None:
-            if message["type"] == "http.response.start" and scope["app"].state.serving.draining:
-                MutableHeaders(scope=message)["Connection"] = "close"
-            await send(message)
-
-        await self.app(scope, receive, closing)
+        scope["charwgan.route"] = scope["path"]
+        try:
+            response = await endpoint(Request(scope, receive))
+        except FORESEEN as error:
+            response = refuse(scope, as_problem(error))
+        except Exception as error:
+            logger.exception("an error in the service")
+            response = refuse(scope, as_problem(error))
+        await response(scope, receive, send)

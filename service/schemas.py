@@ -1,37 +1,127 @@
-"""What requests and responses hold, and the reading of a body without mercy.
+"""What requests and responses hold.
 
-Python's JSON reader is lenient where JSON is not: NaN, Infinity and duplicate keys pass it.  Here they do not.
+N strings, T the model's length, Z latent.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Sequence
-from typing import Any, NoReturn, TypeVar
+import copy
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
-from starlette.requests import Request
+from annotated_types import Le
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from service.errors import ProblemError
-from service.settings import MAX_N
+from model.constraints import Constraints
+from service.settings import Settings
 
 MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exact, JavaScript's included
-MOST_ERRORS = 10  # fields named in one answer
-KINDS_OF_VALUE = {str: "a string", bool: "a boolean", type(None): "null", list: "an array", dict: "an object"}
-
-Body = TypeVar("Body", bound=BaseModel)
+LONGEST = 1024  # characters of any model's strings
 
 
-class GenerateRequest(BaseModel):
-    """How many strings, and from which seed."""
+Schema = TypeVar("Schema", bound="Request")
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    n: int = Field(1, ge=1, le=MAX_N, description="Number of strings.", examples=[5])
+class Request(BaseModel):
+    """A body: types as JSON has them, no unknown keys."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ConstraintFields(Request):
+    """What every string of an answer must be like."""
+
+    min_length: int | None = Field(None, ge=0, le=LONGEST, description="Characters, at least.", examples=[4])
+    max_length: int | None = Field(None, ge=0, le=LONGEST, description="Characters, at most.", examples=[8])
+    charset: str | None = Field(
+        None, min_length=1, max_length=4096, description="The characters that may occur.", examples=["abcdefghi"]
+    )
+    prefix: str | None = Field(None, max_length=LONGEST, description="What every string begins with.", examples=["ma"])
+    pattern: str | None = Field(
+        None,
+        max_length=1000,
+        description="Regular expression (RE2 syntax, linear time) that every string matches as a whole.",
+        examples=["[a-m]+a"],
+    )
+    unique: bool = Field(False, description="No string twice in the answer.")
+    novel: bool = Field(False, description="No string of the training data.")
+
+    def constraints(self) -> Constraints:
+        """The same as the model's package knows it."""
+        return Constraints(
+            self.min_length, self.max_length, self.charset, self.prefix, self.pattern, self.unique, self.novel
+        )
+
+
+class GenerateRequest(ConstraintFields):
+    """How many strings, from which seed, made how, and what they must be like."""
+
+    n: int = Field(1, ge=1, description="Number of strings.", examples=[5])
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="The same seed gives the same strings; absent: drawn.", examples=[42]
     )
+    first: int = Field(0, ge=0, le=MAX_SEED, description="Begin at this string of the seed.", examples=[0])
+    model: str | None = Field(None, max_length=255, description="The model's name; absent: the default one.")
+    mode: Literal["argmax", "sample"] = Field(
+        "argmax", description="The likeliest character at every position, or one drawn from the model's probabilities."
+    )
+    temperature: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        description="With mode sample: below 1 likelier characters, above 1 rarer ones; 1 if absent.",
+    )
+    label: str | None = Field(None, max_length=255, description="For conditional models: the label to make strings of.")
+    max_attempts: int | None = Field(
+        None, ge=1, description="Strings tried for the constraints, at most; absent: 100 for each string wanted."
+    )
+    scores: bool = Field(False, description="Whether the critic's score of each string is wanted.")
+    latents: bool = Field(False, description="Whether the latent vector of each string is wanted.")
+    deadline_s: float | None = Field(
+        None, gt=0, description="Seconds in which the answer must be made; streams have none.", examples=[5.0]
+    )
+
+
+class ScoreRequest(Request):
+    """Strings to be judged."""
+
+    texts: list[Annotated[str, Field(max_length=LONGEST)]] = Field(
+        min_length=1, max_length=1000, description="The strings.", examples=[["marielle", "xqzzk"]]
+    )
+    model: str | None = Field(None, max_length=255, description="The model's name; absent: the default one.")
+    deadline_s: float | None = Field(None, gt=0, description="Seconds in which the answer must be made.")
+
+
+class End(Request):
+    """An end of an interpolation: string ``first`` of a seed, or a latent vector itself."""
+
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="A seed.", examples=[7])
+    first: int = Field(0, ge=0, le=MAX_SEED, description="Which string of the seed.", examples=[0])
+    latent: list[Annotated[float, Field(ge=-1e6, le=1e6)]] | None = Field(
+        None, min_length=1, max_length=4096, description="Instead of a seed: Z numbers."
+    )
+
+
+class InterpolateRequest(Request):
+    """Two latents and how many steps lead from one to the other."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, validate_by_name=True)
+
+    start: End = Field(alias="from", description="Where to begin.")
+    end: End = Field(alias="to", description="Where to end.")
+    steps: int = Field(10, ge=2, le=1000, description="Number of strings, both ends included.", examples=[10])
+    model: str | None = Field(None, max_length=255, description="The model's name; absent: the default one.")
+    deadline_s: float | None = Field(None, gt=0, description="Seconds in which the answer must be made.")
+
+
+def bounded(schema: type[Schema], settings: Settings) -> type[Schema]:
+    """A request's schema with the bounds that the settings give: on n, max_attempts and deadline_s."""
+    limits = {"n": settings.max_stream_n, "max_attempts": settings.max_attempts, "deadline_s": settings.deadline_s}
+    fields: dict[str, Any] = {}
+    for name in limits.keys() & schema.model_fields:
+        field = copy.deepcopy(schema.model_fields[name])
+        field.metadata = [*field.metadata, Le(limits[name])]
+        fields[name] = (field.annotation, field)
+    return create_model(schema.__name__, __base__=schema, __doc__=schema.__doc__, **fields)
 
 
 class ModelIdentity(BaseModel):
@@ -41,19 +131,117 @@ class ModelIdentity(BaseModel):
     digest: str = Field(description="SHA-256 of the model's manifest, in hex.", examples=["9f86d081884c7d65..."])
 
 
-class GenerateResponse(BaseModel):
+class Made(BaseModel):
+    """Which strings, and how many were tried for them."""
+
+    seed: int = Field(description="The seed, given or drawn.", examples=[42])
+    first: int = Field(description="The first string of the seed that was tried.", examples=[0])
+    model: ModelIdentity
+    attempted: int = Field(description="Strings tried; the next ones of the seed begin at first + attempted.")
+    accepted: int = Field(description="Strings that met the constraints: fewer than n where max_attempts came first.")
+
+
+class GenerateResponse(Made):
     """String i depends on the model's digest, the seed and i alone."""
 
     texts: list[str] = Field(description="The strings.", examples=[["marielle", "jonas", "adina", "tobiah", "ines"]])
-    seed: int = Field(description="The seed, given or drawn.", examples=[42])
+    scores: list[float] | None = Field(None, description="The critic's score of each, if asked for.")
+    latents: list[list[float]] | None = Field(None, description="The latent vector of each, if asked for.")
+
+
+class StreamedText(BaseModel):
+    """A line of a stream."""
+
+    index: int = Field(description="Which string of the seed it is.", examples=[0])
+    text: str = Field(examples=["marielle"])
+    score: float | None = None
+    latent: list[float] | None = None
+
+
+class StreamedSummary(BaseModel):
+    """The last line of a stream.  A stream that ends without one was cut off."""
+
+    summary: Made
+
+
+class Percentiles(BaseModel):
+    """The share of strings that the critic scores lower, in percent."""
+
+    real: list[float] = Field(description="Among held-out strings.", examples=[[71.0]])
+    generated: list[float] = Field(description="Among generated strings.", examples=[[88.0]])
+
+
+class ScoreResponse(BaseModel):
+    """Scores: high means realistic in the critic's eyes.  No probabilities; compare them within one model alone."""
+
+    scores: list[float] = Field(description="The critic's score of each string.", examples=[[1.25]])
+    percentiles: Percentiles | None = Field(description="Their places; null where the model does not say.")
     model: ModelIdentity
+
+
+class InterpolateResponse(BaseModel):
+    """The strings on the way."""
+
+    texts: list[str] = Field(examples=[["marielle", "mariella", "marina", "maria"]])
+    model: ModelIdentity
+
+
+class ModelSummary(ModelIdentity):
+    """A model that is served."""
+
+    default: bool = Field(description="Whether requests that name no model get this one.")
+    length: int = Field(description="T, the characters of its longest strings.", examples=[16])
+    symbols: int = Field(description="V, its symbols, padding and unknown included.", examples=[28])
+    variant: str = Field(description="The game it was trained by.", examples=["wgan-gp"])
+
+
+class ModelList(BaseModel):
+    """The models that are served."""
+
+    models: list[ModelSummary]
+
+
+class ModelDetails(ModelSummary):
+    """All that a model says of itself."""
+
+    alphabet: str = Field(description="Its characters, in the order of their ids.")
+    latent: int = Field(description="Z, coordinates of a latent vector.", examples=[128])
+    labels: list[str] | None = Field(None, description="What a conditional model can be asked for.")
+    novelty: bool = Field(description="Whether it can tell its training strings, as novel needs.")
+    config: dict[str, Any] = Field(description="How it was made.")
+    metrics: dict[str, Any] = Field(description="Its table of scores.")
+    card: str = Field(description="Its card, Markdown.")
+
+
+class AdminModel(BaseModel):
+    """The digests of a model's versions."""
+
+    name: str = Field(examples=["names"])
+    active: str = Field(description="The one that answers.", examples=["9f86d081884c7d65..."])
+    previous: str | None = Field(None, description="The one before it, which rollback brings back.")
+    staged: str | None = Field(None, description="The one that is loaded and warm, which activate lets answer.")
+
+
+class AdminModels(BaseModel):
+    """Every model with its versions."""
+
+    models: list[AdminModel]
 
 
 class Status(BaseModel):
-    """That the service lives, or takes requests."""
+    """That the service lives, has started, or takes requests."""
 
-    status: str = Field(description="alive, or ready.", examples=["ready"])
-    model: ModelIdentity
+    status: str = Field(description="alive, started or ready.", examples=["ready"])
+    models: list[ModelIdentity]
+
+
+class VersionResponse(BaseModel):
+    """What runs here."""
+
+    version: str = Field(examples=["0.1.0"])
+    python: str = Field(examples=["3.11.7"])
+    engine: str = Field(examples=["onnx"])
+    models: list[ModelIdentity]
 
 
 class FieldError(BaseModel):
@@ -73,81 +261,3 @@ class ProblemDetails(BaseModel):
     status: int
     detail: str
     errors: list[FieldError] | None = Field(None, description="For fields that are wrong: which, and their bounds.")
-
-
-def generate_request(max_n: int) -> type[GenerateRequest]:
-    """The request's schema where at most max_n strings may be asked for."""
-    field = Field(1, ge=1, le=max_n, description="Number of strings.", examples=[min(5, max_n)])
-    return create_model("GenerateRequest", __base__=GenerateRequest, __doc__=GenerateRequest.__doc__, n=(int, field))
-
-
-async def read_body(request: Request, schema: type[Body]) -> Body:
-    """The body of a request, checked.  Raises ProblemError: 400, 415 or 422, and whatever reading it raises."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise ProblemError("unsupported-media-type", "Content-Type must be application/json")
-    return parse(await request.body(), schema)
-
-
-def parse(body: bytes, schema: type[Body]) -> Body:
-    """A JSON body, checked.  Raises ProblemError naming each field, its bound and the value."""
-    content = _load(body, schema)
-    if not isinstance(content, dict):
-        raise ProblemError("malformed-body", f"the body must be a JSON object, got {_given(content)}")
-    try:
-        return schema.model_validate(content)
-    except ValidationError as error:
-        found = error.errors(include_url=False)[:MOST_ERRORS]
-        errors = [_field_error(schema, item["loc"], item["input"]) for item in found]
-        raise ProblemError("invalid-field", "; ".join(item["detail"] for item in errors), errors=errors) from None
-
-
-def _load(body: bytes, schema: type[BaseModel]) -> Any:
-    def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-        content = dict(pairs)
-        if len(content) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next((name for name in names if names.count(name) > 1 and name in schema.model_fields), None)
-            detail = f"{twice or 'a key'} is given more than once"
-            errors = [{"field": twice, "detail": detail, "bound": "each key once"}]
-            raise ProblemError("malformed-body", detail, errors=errors)
-        return content
-
-    try:
-        return json.loads(body.decode(), object_pairs_hook=unique, parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        raise ProblemError("malformed-body", f"the body must be UTF-8; byte {error.start} is not") from None
-    except json.JSONDecodeError as error:
-        detail = f"{error.msg} at character {error.pos}" if body else 'it is empty; "{}" takes every default'
-        raise ProblemError("malformed-body", f"the body must be JSON: {detail}") from None
-    except ValueError:  # an integer of more digits than Python reads
-        raise ProblemError("malformed-body", "the body holds a number of too many digits") from None
-    except RecursionError:
-        raise ProblemError("malformed-body", "the body is nested too deeply") from None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ProblemError("malformed-body", f"{name} is not JSON: numbers must be finite")
-
-
-def _field_error(schema: type[BaseModel], place: tuple[int | str, ...], value: object) -> dict[str, Any]:
-    field = str(place[0]) if place else ""  # pydantic gives no place to a key that holds half of a surrogate pair
-    if field not in schema.model_fields:
-        known = ", ".join(schema.model_fields)
-        # The key itself is text of the request, and so is not repeated.
-        return {"field": None, "detail": f"a key is not known: the keys are {known}", "bound": known}
-    bound, given = _bound(schema, field), _given(value)
-    return {"field": field, "detail": f"{field} must be {bound}, got {given}", "bound": bound, "given": given}
-
-
-def _bound(schema: type[BaseModel], field: str) -> str:
-    limits = {type(item).__name__: item for item in schema.model_fields[field].metadata}
-    return f"an integer between {limits['Ge'].ge} and {limits['Le'].le}"
-
-
-def _given(value: object) -> int | float | str:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else "a number beyond floating point"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if abs(value) < 2**63 else "an integer of more than 63 bits"
-    return KINDS_OF_VALUE.get(type(value), "a value of another kind")

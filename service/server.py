@@ -1,70 +1,90 @@
-"""Runs the application: the socket, the signals, and the one line that says it is ready."""
+"""Runs the applications: the sockets, the signals, and the one line that says the service is ready."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import errno
-import ipaddress
+import resource
 import signal
 import socket
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
-from model.artifact import Artifact
 from model.errors import ConfigurationError
-from model.sampler import Sampler
-from service.app import create_app
-from service.registry import OpenEngine, Serving
+from service import logs
+from service.app import create_admin_app, create_app
+from service.protocol import make_protocol
+from service.registry import OpenEngine, first_models
+from service.security import Gate, check_exposure, is_loopback
+from service.serving import Serving
 from service.settings import Settings
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+logger = logs.get_logger()
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+LOOPBACK = "127.0.0.1"
 # Longer than the 60 s after which load balancers drop an idle connection, so that they never reuse a closed one.
 KEEP_ALIVE_S = 75
+SPARE_FILES = 128  # beyond one for each connection: libraries, models, logs
 
 
-def serve(settings: Settings, *, open_engine: OpenEngine = Sampler) -> None:
-    """Serve a model until SIGTERM or SIGINT; returns when every accepted request has its answer.
+def serve(settings: Settings, *, open_engine: OpenEngine | None = None) -> None:
+    """Serve models until SIGTERM or SIGINT; returns when every accepted request has its answer.
 
-    Raises ArtifactError if the model cannot be read or opened, ConfigurationError if the address cannot be used.
+    Raises ArtifactError if a model cannot be read or opened, ConfigurationError if keys or addresses cannot be used.
     """
-    artifact = Artifact.load(settings.model)
-    with contextlib.closing(listen(settings.host, settings.port)) as listener:
-        if not is_loopback(settings.host):
-            tell(f"warning: {settings.host} can be reached from other machines, and anyone who does is answered")
-        server = Server(create_app(settings, artifact=artifact, open_engine=open_engine), settings)
+    logs.configure(settings)
+    _allow_files(settings.max_connections + SPARE_FILES)
+    gate = Gate(settings)
+    check_exposure(settings.host, gate.keys, settings.insecure)
+    first = first_models(settings)
+    with contextlib.ExitStack() as sockets:
+        listener = sockets.enter_context(listen(settings.host, settings.port))
+        if not (gate.keys or is_loopback(settings.host)):
+            logs.warn(f"{settings.host} can be reached from other machines, and anyone who does is answered")
+        app = create_app(settings, first=first, open_engine=open_engine, gate=gate)
+        server = Server(app, settings)
+        if settings.admin_port is not None:
+            server.admit_operator(sockets.enter_context(listen(LOOPBACK, settings.admin_port)))
         server.run(sockets=[listener])
     if server.failure is not None:
         raise server.failure
 
 
+def uvicorn_config(app: FastAPI, settings: Settings, *, lifespan: bool = True) -> uvicorn.Config:
+    """How uvicorn runs an application of ours."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=make_protocol(settings, app.state.metrics.reject),
+        ws="none",
+        lifespan="on" if lifespan else "off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.drain_grace_s,
+    )
+
+
 class Server(uvicorn.Server):
-    """uvicorn that tells when the model is warm, and turns readiness off before it refuses connections."""
+    """uvicorn that tells when the models are warm, and turns readiness off before it refuses connections."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                host=settings.host,
-                port=settings.port,
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=settings.drain_grace_s,
-            )
-        )
+        super().__init__(uvicorn_config(app, settings))
         self.app, self.settings = app, settings
         self.failure: Exception | None = None
+        self._operators: tuple[FastAPI, socket.socket] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def serving(self) -> Serving:
@@ -73,18 +93,73 @@ class Server(uvicorn.Server):
         assert isinstance(serving, Serving)
         return serving
 
+    def admit_operator(self, listener: socket.socket) -> None:
+        """Answer /admin on a socket of its own."""
+        self._operators = create_admin_app(self.settings, self.app.state.metrics), listener
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept connections, and watch the model warm up."""
+        """Start to accept connections, and watch the models warm up."""
         await super().startup(sockets)
-        self._watcher = asyncio.create_task(self._announce())
+        self._start(self._announce())
+        if self._operators is not None:
+            app, listener = self._operators
+            app.state.serving = self.serving
+            self._start(self._answer_operator(app, listener))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what was sent, and cut off what did not end within the grace."""
+        await self._close_door(sockets or [])
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.sleep(0)  # in which they are closed
+
+    async def _close_door(self, sockets: list[socket.socket]) -> None:
+        """Let in those who have connected, and nobody after them: a listener that closes cuts off who waits there."""
+        loop, waiting = asyncio.get_running_loop(), [listener.dup() for listener in sockets]
+        for server in self.servers:
+            server.close()
+        for listener in waiting:
+            with listener, contextlib.suppress(BlockingIOError):
+                listener.setblocking(False)
+                while True:
+                    connection, _ = listener.accept()
+                    await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        made = self.config.http_protocol_class
+        return made(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)  # the loop itself holds tasks only weakly
+        task.add_done_callback(self._tasks.discard)
 
     async def _announce(self) -> None:
+        registry = self.serving.registry
+        await registry.opened.wait()
+        if registry.failure is not None:
+            self.failure, self.should_exit = registry.failure, True
+            return
+        for name, slot in registry.slots.items():
+            digest = slot.active.artifact.digest
+            logs.tell(
+                f"serving {name} ({digest[:12]}…) on {self.address()}",
+                event="serving", model=name, digest=digest, address=self.address(),
+            )  # fmt: skip
+
+    async def _answer_operator(self, app: FastAPI, listener: socket.socket) -> None:
+        server = uvicorn.Server(uvicorn_config(app, self.settings, lifespan=False))
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        await server.startup(sockets=[listener])
+        port = listener.getsockname()[1]
+        logs.tell(f"admin on http://{LOOPBACK}:{port}", event="admin", port=port)
         try:
-            await asyncio.shield(self.serving.batcher.warm)
-        except Exception as error:
-            self.failure, self.should_exit = error, True
-        else:
-            tell(f"serving {self.serving.artifact.name} ({self.serving.artifact.digest[:12]}…) on {self.address()}")
+            await server.main_loop()
+        finally:
+            await server.shutdown(sockets=[listener])
 
     def address(self) -> str:
         """The URL, with the port that was taken where 0 was asked for."""
@@ -101,9 +176,10 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
 
         def on_loop(number: int, frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(self.handle_exit, number, frame)
+            handle = self.handle_reload if number == signal.SIGHUP else self.handle_exit
+            loop.call_soon_threadsafe(handle, number, frame)
 
-        before = {number: signal.signal(number, on_loop) for number in SIGNALS}
+        before = {number: signal.signal(number, on_loop) for number in (*ENDING, signal.SIGHUP)}
         try:
             yield
         finally:
@@ -111,14 +187,14 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Readiness off at once; connections refused after the delay, or at once on SIGINT or a second signal."""
+        """Readiness off at once, connections refused after the delay, or on SIGINT at once; a second signal forces."""
         if not self.started:
             self.should_exit = True
             return
         again, self.serving.draining = self.serving.draining, True
-        if self.should_exit:
-            self.force_exit = True
-        elif again or sig == signal.SIGINT:
+        if again:
+            self.should_exit = self.force_exit = True
+        elif sig == signal.SIGINT:
             self.should_exit = True
         else:
             asyncio.get_running_loop().call_later(self.settings.drain_delay_s, self._refuse_connections)
@@ -126,29 +202,40 @@ class Server(uvicorn.Server):
     def _refuse_connections(self) -> None:
         self.should_exit = True
 
+    def handle_reload(self, sig: int, frame: FrameType | None) -> None:
+        """Read the keys again, and every model whose folder has changed; what cannot be read stays as it was."""
+        if self.started:
+            self._start(self._reload())
+
+    async def _reload(self) -> None:
+        gates = [self.app.state.gate] + ([self._operators[0].state.gate] if self._operators else [])
+        for gate in gates:
+            try:
+                gate.reload()
+            except ConfigurationError as error:
+                logs.warn(f"the keys stay as they were: {error}")
+        renewed = await self.serving.registry.refresh()
+        logs.tell(f"reloaded: {', '.join(renewed) or 'no model has changed'}", event="reloaded", models=renewed)
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise the number of open files, each connection being one, as far as this user may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        logs.warn(f"this user may open {hard} files, which is less than max_connections needs ({wanted})")
+
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket bound to an address.  Raises ConfigurationError if that cannot be had."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family)
+        return socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             reason = "another program uses it; stop that, or choose another port (0 takes a free one)"
         else:
             reason = (error.strerror or str(error)).lower()
         raise ConfigurationError(f"cannot listen on port {port} of {host}: {reason}") from None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def tell(line: str) -> None:
-    """Say one line to whoever started the service."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()

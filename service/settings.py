@@ -1,50 +1,171 @@
-"""The settings of a service: each with its bound, from a flag, the environment or the default.
+"""The settings of a service: each with its bound, and where its value comes from.
 
-Flags beat the environment (``CHARWGAN_PORT``), which beats the default.  Nothing is read at import.
+    flags  >  CHARWGAN_PORT in the environment  >  CHARWGAN_KEYS_FILE for secrets  >  a TOML file  >  the default
+
+The TOML file is named by --config or CHARWGAN_CONFIG and holds ``port = 8000``, one setting a line.  A secret, here
+``keys``, may stand in a file of its own that ``keys_file`` names: the path is kept, and ``Settings.secret`` reads it
+anew.  Variables that are no setting of the service are passed over: they may belong to training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from model.errors import ConfigurationError
+from model.threads import usable_processors
 
 ENVIRONMENT_PREFIX = "CHARWGAN_"
 MAX_N = 10_000  # strings in one response; a larger one would hold them all in memory
+MAX_STREAM_N = 10_000_000
+HOUR_S, DAY_S = 3600, 86_400
+CONFIG = "config"  # the TOML file, which can therefore not be named in it
+SECRETS = ("keys", "admin_key")  # each may be given by the file that keys_file or admin_key_file names
+UNSHOWN = (*SECRETS, "rate_limit_storage")  # the address of a Redis may hold a password
+STORAGE = r"^(memory://|redis(s|\+cluster|\+sentinel|\+unix)?://\S+)$"
+MAX_SECRET_BYTES = 1_000_000
+WORDS: dict[Any, str] = {bool: "true or false", str: "a text that is not empty", Path: "a path"}
+
+Given = dict[str, tuple[Any, str]]  # what is given for a setting, and where
 
 
 class Settings(BaseModel):
-    """Everything that decides how a model is served; immutable, and unknown names are refused."""
+    """Everything that decides how models are served; immutable, and unknown names are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
-    model: Path = Field(description="Folder of the model.")
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; beyond loopback others reach it.")
+    model: Path | None = Field(None, description="Folder of the model; beside models, of the default one.")
+    models: Path | None = Field(None, description="Folder of model folders, which are loaded from it by name.")
+    watch_s: float | None = Field(
+        None, gt=0, le=DAY_S, description="Seconds between looks for changes in the models folder; unset: none."
+    )
+    engine: Literal["onnx", "onnx-int8", "torch"] = Field(
+        "onnx", description="What runs the network: ONNX Runtime (fp32 or int8), or torch, on a GPU if there is one."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on; beyond loopback others reach it.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    insecure: bool = Field(False, description="Listen beyond loopback although there are no keys.")
+    keys: SecretStr | None = Field(
+        None, min_length=1, max_length=MAX_SECRET_BYTES, description="Hashed keys, one a line; unset: everyone may ask."
+    )
+    keys_file: Path | None = Field(None, description="File of those lines, read again on SIGHUP.")
+    admin_port: int | None = Field(
+        None, ge=0, le=65535, description="TCP port of /admin on loopback; 0 takes a free one, unset: no /admin."
+    )
+    admin_key: SecretStr | None = Field(None, min_length=16, max_length=1024, description="Key of /admin, not hashed.")
+    admin_key_file: Path | None = Field(None, description="File that holds it, read again on SIGHUP.")
+    rate_limit: int | None = Field(
+        None, ge=1, le=1_000_000_000, description="Strings a minute for each key, or address where there are no keys."
+    )
+    rate_limit_storage: str = Field(
+        "memory://", pattern=STORAGE, repr=False, description="Where they are counted; replicas may share a Redis."
+    )
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of the network; unset: the engine's own.")
+    slice: int = Field(256, ge=1, le=65536, description="Strings in one run of the network, at most.")
     max_n: int = Field(MAX_N, ge=1, le=MAX_N, description="Strings in one request, at most.")
+    max_stream_n: int = Field(MAX_STREAM_N, ge=1, le=MAX_STREAM_N, description="Strings in one stream, at most.")
+    max_attempts: int = Field(
+        1_000_000, ge=1, le=1_000_000_000, description="Strings tried for one request with constraints, at most."
+    )
     max_strings_queued: int = Field(
         20_000, ge=1, le=10_000_000, description="Strings waiting, at most; beyond it a request is answered with 429."
     )
-    slice: int = Field(256, ge=1, le=65536, description="Strings in one run of the network, at most.")
-    body_timeout_s: float = Field(10.0, gt=0, le=3600, description="Seconds in which a request's body must arrive.")
-    drain_delay_s: float = Field(
-        1.0, ge=0, le=3600, description="Seconds between SIGTERM, when readiness goes off, and refusing connections."
+    max_connections: int = Field(4096, ge=1, le=1_000_000, description="Connections open at once, at most.")
+    header_timeout_s: float = Field(10.0, gt=0, le=HOUR_S, description="Seconds in which a request's head must arrive.")
+    body_timeout_s: float = Field(10.0, gt=0, le=HOUR_S, description="Seconds in which a request's body must arrive.")
+    send_timeout_s: float = Field(
+        60.0, gt=0, le=HOUR_S, description="Seconds until a reader that takes nothing is dropped."
     )
-    drain_grace_s: int = Field(30, ge=0, le=3600, description="Seconds after that in which accepted requests may end.")
+    deadline_s: float = Field(60.0, gt=0, le=HOUR_S, description="Seconds in which all but streams must be answered.")
+    drain_delay_s: float = Field(
+        1.0, ge=0, le=HOUR_S, description="Seconds between SIGTERM, when readiness goes off, and refusing connections."
+    )
+    drain_grace_s: int = Field(30, ge=0, le=HOUR_S, description="Seconds then in which accepted requests may end.")
+    log_format: Literal["console", "json"] = Field("console", description="Lines for people, or an object a line.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    access_log: bool = Field(False, description="Log a line for every request.")
+    tracing: bool = Field(False, description="Send OpenTelemetry spans to OTEL_EXPORTER_OTLP_ENDPOINT.")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _neither_empty_nor_a_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        field = info.field_name or ""
+        if isinstance(value, bool) and cls.model_fields[field].annotation is not bool:
+            raise ValueError("must not be true or false")
+        if isinstance(value, str):
+            value = value.strip() if field in SECRETS else value
+            if not value.strip():
+                raise ValueError("must not be empty")
+        return value
 
     @model_validator(mode="after")
-    def _queue_holds_the_largest_request(self) -> Settings:
-        if self.max_strings_queued < self.max_n:
-            raise ValueError(
-                f"max_strings_queued must be at least max_n ({self.max_n}), got {self.max_strings_queued}: "
-                "the largest request would never be accepted"
-            )
+    def _no_contradiction(self) -> Settings:
+        for contradiction in _contradictions(self):
+            raise contradiction
         return self
+
+    def has_secret(self, name: str) -> bool:
+        """Whether keys or admin_key is given, by itself or by its file."""
+        return getattr(self, name) is not None or getattr(self, name + "_file") is not None
+
+    def secret(self, name: str) -> str | None:
+        """The text of keys or admin_key, read from its file now where a file was named; None: not given.
+
+        Raises ConfigurationError if the file cannot be read, or holds what the setting may not be.
+        """
+        path, value = getattr(self, name + "_file"), getattr(self, name)
+        if path is None:
+            return None if value is None else str(value.get_secret_value())
+        return _read_secret(name, path)
+
+
+class ContradictionError(ValueError):
+    """A setting that does not fit another: which, what it is told, and what to do."""
+
+    def __init__(self, setting: str, complaint: str, advice: str) -> None:
+        super().__init__(f"{complaint}: {advice}")
+        self.setting, self.complaint, self.advice = setting, complaint, advice
+
+
+def _contradictions(settings: Settings) -> Iterator[ContradictionError]:
+    if settings.model is None and settings.models is None:
+        yield ContradictionError(
+            "model", "model is missing", "give --model or set CHARWGAN_MODEL; or models, for several"
+        )
+    queue, n, admin_port = settings.max_strings_queued, settings.max_n, settings.admin_port
+    if queue < n:
+        complaint = f"max_strings_queued must be at least max_n ({n}), got {queue}"
+        yield ContradictionError("max_strings_queued", complaint, "the largest request would never be accepted")
+    if admin_port is not None and not settings.has_secret("admin_key"):
+        advice = "set CHARWGAN_ADMIN_KEY or CHARWGAN_ADMIN_KEY_FILE, or give no admin_port"
+        yield ContradictionError("admin_port", f"admin_port needs admin_key, got {admin_port} and no key", advice)
+    if admin_port == settings.port != 0:
+        complaint = f"admin_port must differ from port ({settings.port}), got {admin_port}"
+        yield ContradictionError("admin_port", complaint, "choose another, or 0 for a free one")
+    if settings.threads is not None and settings.threads > (most := usable_processors()):
+        complaint = f"threads must be at most {most}, the processors that are usable here, got {settings.threads}"
+        yield ContradictionError("threads", complaint, "give fewer, or none")
+    if settings.watch_s is not None and settings.models is None:
+        yield ContradictionError(
+            "watch_s", f"watch_s needs models, got {settings.watch_s:g}", "name the folder to watch"
+        )
+    for secret in SECRETS:
+        if getattr(settings, secret) is not None and getattr(settings, secret + "_file") is not None:
+            yield ContradictionError(secret, f"{secret} and {secret}_file must not both be given", "give one of them")
 
 
 def environment_name(field: str) -> str:
@@ -52,38 +173,145 @@ def environment_name(field: str) -> str:
     return ENVIRONMENT_PREFIX + field.upper()
 
 
+def flag_name(field: str) -> str:
+    """The flag of a setting: max_n is --max-n."""
+    return "--" + field.replace("_", "-")
+
+
+def parse_assignments(texts: Sequence[str]) -> dict[str, str]:
+    """Settings from NAME=VALUE, each.  Raises ConfigurationError for a text without =, and for a secret."""
+    given: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigurationError(f"--set takes NAME=VALUE, such as max_n=1000, got {_short(text)}")
+        name = name.strip().replace("-", "_")
+        if name in SECRETS:  # everyone on the machine can read a command line
+            raise ConfigurationError(f"--set takes no secrets: give {name} by {environment_name(name)} or {name}_file")
+        given[name] = value.strip()
+    return given
+
+
 def resolve(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
-    """Settings from flags (None: not given), then the environment, then defaults.
+    """Settings from flags (None: not given), then the environment, then a TOML file, then defaults.
 
-    Raises ConfigurationError naming the setting, its bound, the value and where the value came from.
+    flags may hold "config", the path of that file, which is else taken from CHARWGAN_CONFIG.
+    Raises ConfigurationError naming the setting, its bound, the value, where that came from, and what to do.
     """
-    origins = {environment_name(field): field for field in Settings.model_fields}
-    from_environment = {field: environment[name] for name, field in origins.items() if name in environment}
-    from_flags = {field: value for field, value in flags.items() if value is not None}
+    return resolve_with_origins(flags, environment)[0]
+
+
+def resolve_with_origins(flags: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
+    """Settings, and where each of them comes from: "--port", "CHARWGAN_PORT", the path of the file, or "default"."""
+    values, origins = gather(flags, environment)
+    return validate(values, origins), dict.fromkeys(Settings.model_fields, "default") | origins
+
+
+def validate(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
+    """The settings that were gathered; the files of secrets are read, to say at once if that cannot be done."""
     try:
-        return Settings.model_validate(from_environment | from_flags)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise ConfigurationError(_describe(error, from_flags)) from None
+        raise ConfigurationError(_describe(error, origins)) from None
+    for secret in SECRETS:
+        if path := getattr(settings, secret + "_file"):
+            _read_secret(secret, path, origins[secret + "_file"])
+    return settings
 
 
-def _describe(error: ValidationError, flags: Mapping[str, Any]) -> str:
+def gather(flags: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What each setting is that was given, not yet looked at, and where."""
+    given: Given = {field: (value, flag_name(field)) for field, value in flags.items() if value is not None}
+    names = {field: environment_name(field) for field in (CONFIG, *Settings.model_fields)}
+    variables: Given = {field: (environment[name], name) for field, name in names.items() if name in environment}
+    named = [layer.pop(CONFIG) for layer in (given, variables) if CONFIG in layer]
+    layers = [given, variables, _read_file(*named[0]) if named else {}]
+    merged = layers[2] | layers[1] | layers[0]
+    origins = {field: origin for field, (_, origin) in merged.items()}
+    for field, origin in origins.items():
+        if field not in Settings.model_fields:
+            raise ConfigurationError(_unknown(field, origin))
+    for secret in SECRETS:
+        _choose_source(secret, layers, merged, origins)
+    return {field: value for field, (value, _) in merged.items()}, origins
+
+
+def _choose_source(secret: str, layers: list[Given], merged: Given, origins: dict[str, str]) -> None:
+    """Keep one of a secret and its file: that of the higher layer, and within a layer the secret itself."""
+    pair = (secret, secret + "_file")
+    used = next((name for layer in layers for name in pair if name in layer), secret)
+    for name in pair:
+        if name != used and name in merged:
+            del merged[name]
+            origins[name] = f"passed over for {origins[used]}"
+
+
+def _read_file(path: str | Path, origin: str) -> Given:
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the settings file {path} (from {origin}): {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the settings file {path} (from {origin}) is not TOML: {error}") from None
+    return {field: (value, str(path)) for field, value in values.items()}
+
+
+def _read_secret(name: str, path: Path, origin: str = "") -> str:
+    where = f"{name}_file{f' (from {origin})' if origin else ''}: {path}"
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_SECRET_BYTES + 1).decode("utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {where}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"cannot read {where}: it is not UTF-8 text") from None
+    limits = _limits(name)
+    if not limits["min_length"] <= len(text) <= limits["max_length"]:
+        raise ConfigurationError(f"{name} must be {bound(name)}, which the file is not that {where} names")
+    return text
+
+
+def _unknown(field: str, origin: str) -> str:
+    close = difflib.get_close_matches(field, Settings.model_fields, n=1)
+    advice = f"did you mean {close[0]}?" if close else "`charwgan config show` lists them"
+    return f"{field} is not a setting of the service (from {origin}): {advice}"
+
+
+def _describe(error: ValidationError, origins: Mapping[str, str]) -> str:
     first = error.errors(include_url=False)[0]
     if not first["loc"]:
-        return first["msg"].removeprefix("Value error, ")
+        wrong = first["ctx"]["error"]
+        where = f" (from {origins[wrong.setting]})" if wrong.setting in origins else ""
+        return f"{wrong.complaint}{where}: {wrong.advice}"
     field = str(first["loc"][0])
-    if first["type"] == "missing":
-        return f"{field} is missing: give --{field.replace('_', '-')} or set {environment_name(field)}"
-    if first["type"] == "extra_forbidden":
-        return f"{field} is not a setting of the service: they are {', '.join(Settings.model_fields)}"
-    origin = "" if field in flags else f" (from {environment_name(field)})"
-    complaint = first["msg"].removeprefix("Input ").removeprefix("Value ")
-    return f"{field} {_bounds(field) or complaint}, got {first['input']!r}{origin}"
+    whole = "a whole number " if first["type"].startswith("int_") else ""
+    given = "what was given is not shown" if field in UNSHOWN else f"got {_short(first['input'])}"
+    meaning = str(Settings.model_fields[field].description).rstrip(".")
+    advice = f"correct it, or leave it out ({meaning})"
+    return f"{field} must be {whole}{bound(field)}, {given} (from {origins[field]}): {advice}"
 
 
-def _bounds(field: str) -> str:
-    given = {type(item).__name__.lower(): item for item in Settings.model_fields[field].metadata}
-    low = next((getattr(given[key], key) for key in ("ge", "gt") if key in given), None)
-    high = next((getattr(given[key], key) for key in ("le", "lt") if key in given), None)
-    if low is None or high is None:
-        return ""
-    return f"must be more than {low} and at most {high}" if "gt" in given else f"must be between {low} and {high}"
+def _short(value: Any) -> str:
+    text = repr(str(value) if isinstance(value, Path) else value)
+    return text if len(text) <= 80 else text[:80] + "…"
+
+
+def bound(field: str) -> str:
+    """What a setting may be: "between 0 and 65535"."""
+    limits, kind = _limits(field), Settings.model_fields[field].annotation
+    if "ge" in limits:
+        return f"between {limits['ge']} and {limits['le']}"
+    if "gt" in limits:
+        return f"more than {limits['gt']} and at most {limits['le']}"
+    if "max_length" in limits:
+        return f"{limits['min_length']} to {limits['max_length']} characters"
+    if field == "rate_limit_storage":
+        return "memory:// or redis://HOST:PORT"
+    choices = get_args(kind) or (kind,)
+    return WORDS.get(choices[0]) or f"one of {', '.join(choices)}"
+
+
+def _limits(field: str) -> dict[str, Any]:
+    names = ("ge", "gt", "le", "min_length", "max_length")
+    metadata = Settings.model_fields[field].metadata
+    return {name: getattr(item, name) for item in metadata for name in names if hasattr(item, name)}

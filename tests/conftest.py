@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import torch
 from model.alphabet import Alphabet
 from model.artifact import write_artifact
 from model.text import Critic, Generator
-from training.configuration import resolve
+from training.configuration import DataConfig, resolve
+from training.data import Corpus, open_dataset
 from training.export import model_files, summarize
 
 TINY = {
@@ -57,3 +59,15 @@ def corpus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("corpus") / "names.txt"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def open_text(tmp_path: Path) -> Callable[..., Corpus]:
+    """Opens sources as a corpus, prepared in a folder of the test's own."""
+
+    def opened(*sources: Path | str, **options: object) -> Corpus:
+        corpus = open_dataset(DataConfig(sources=tuple(map(str, sources)), **options), tmp_path / "cache")
+        assert isinstance(corpus, Corpus)
+        return corpus
+
+    return opened

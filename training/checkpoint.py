@@ -1,7 +1,8 @@
 """Checkpoints of a run: written whole or not at all, the newest two kept.
 
 A file is written under a temporary name, forced to the disk, then renamed; whatever a kill leaves behind is either
-an older checkpoint, untouched, or a temporary file, swept at the next start.
+an older checkpoint, untouched, or a temporary file, which the next process to train here sweeps (``runs.sweep``).
+Reading changes nothing, so that a run may be evaluated and exported while it goes on.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+        earlier = "earlier checkpoints are intact" if any(folder.glob(PATTERN)) else "there is no earlier one"
         raise RunError(
-            f"cannot write the checkpoint {path}: {error.strerror or error}; earlier checkpoints are intact: "
+            f"cannot write the checkpoint {path}: {error.strerror or error}; {earlier}: "
             "make room and continue with --resume"
         ) from error
     for old in sorted(folder.glob(PATTERN))[:-KEPT]:
@@ -48,17 +50,18 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
 
 
 def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The newest readable state, or None where there is no checkpoint; leftovers of a kill are swept.
+    """The newest readable state, or None where there is no checkpoint.
 
     Raises RunError if there are checkpoints and none of them can be read.
     """
-    for leftover in folder.glob("*.partial"):
-        leftover.unlink(missing_ok=True)
-    paths = sorted(folder.glob(PATTERN), reverse=True)
-    for path in paths:
-        state = _read(path, device)
-        if state is not None:
-            return state
+    seen: list[Path] = []
+    # A process that trains here may have replaced those listed by the time they are opened: then there are others.
+    while (paths := sorted(folder.glob(PATTERN), reverse=True)) != seen:
+        for path in paths:
+            state = _read(path, device)
+            if state is not None:
+                return state
+        seen = paths
     if paths:
         raise RunError(f"none of the {len(paths)} checkpoints in {folder} can be read: start again in another folder")
     return None

@@ -15,15 +15,26 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.errors import ConfigurationError
+from model.threads import check_threads
 from training.presets import PRESETS
 
 ENVIRONMENT_PREFIX = "CHARWGAN_"
+CONTINUED = "run"  # the origin of what a run began with, perhaps on another machine
+
+# What a literal may be where a key takes texts.
+TEXTS: dict[str, type | tuple[type, ...]] = {
+    "variant": str,
+    "preset": str,
+    "data.column": str,
+    "data.label": str,
+    "data.sources": (str, list),
+}
 
 
 class Frozen(BaseModel):
-    """Immutable, and unknown keys are refused."""
+    """Immutable; unknown keys and numbers that are not finite are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(Frozen):
@@ -33,8 +44,14 @@ class DataConfig(Frozen):
     format: Literal["auto", "lines", "csv", "tsv", "jsonl", "parquet", "npz"] = Field(
         "auto", description="How a source is read; auto goes by the file's name, .gz and .zst apart."
     )
-    column: str | None = Field(None, description="Column (csv, tsv, parquet) or field (jsonl) that holds the text.")
-    label: str | None = Field(None, description="Column or field that holds a label.")
+    column: str | None = Field(
+        None,
+        coerce_numbers_to_str=True,
+        description="Column (csv, tsv, parquet; by name, or by number from 1) or field (jsonl) that holds the text.",
+    )
+    label: str | None = Field(
+        None, coerce_numbers_to_str=True, description="Column or field that holds a label, by name or number."
+    )
     max_length: int | None = Field(
         None, ge=1, le=1024, description="Length T in characters; unset: covers 99.5 % of the lines, at most 64."
     )
@@ -72,7 +89,12 @@ class Config(Frozen):
     )
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
-    n_critic: int = Field(5, ge=1, le=1000, description="Critic steps in a round, before its one generator step.")
+    n_critic: int = Field(
+        5,
+        ge=1,
+        le=1000,
+        description="Critic steps in a round, before its one generator step; alternating updates only.",
+    )
     batch_size: int = Field(64, ge=2, le=65536, description="N, samples in a batch.")
     lr_generator: float = Field(1e-4, gt=0, le=1, description="Adam's step size for the generator.")
     lr_critic: float = Field(1e-4, gt=0, le=1, description="Adam's step size for the critic.")
@@ -114,12 +136,16 @@ def keys() -> dict[str, str]:
     return found
 
 
-def parse_value(text: str) -> Any:
-    """The value of ``key=text``: a TOML literal where it is one (3, 1e-3, true, ["a"]), else the text itself."""
+def parse_value(text: str, key: str = "") -> Any:
+    """The value of ``key=text``: a TOML literal where it is one (3, 1e-3, true, ["a"]), else the text itself.
+
+    Where the key takes a text, a literal that is none, such as a number, is the text as well: ``data.column=2024``.
+    """
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    return value if isinstance(value, TEXTS.get(key, object)) else text
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -127,7 +153,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigurationError(f"--set takes key=value, got {text!r}")
-    return key.strip(), parse_value(value.strip())
+    return key.strip(), parse_value(value.strip(), key.strip())
 
 
 def read_job(path: Path) -> dict[str, Any]:
@@ -140,10 +166,20 @@ def read_job(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path} is not TOML: {error}") from error
 
 
+def environment_names() -> dict[str, str]:
+    """The key that each ``CHARWGAN_...`` variable sets; two underscores stand for the dot."""
+    return {environment_name(key): key for key in (*keys(), "preset")}
+
+
+def environment_name(key: str) -> str:
+    """The variable that sets a key: data.max_length is CHARWGAN_DATA__MAX_LENGTH."""
+    return ENVIRONMENT_PREFIX + key.replace(".", "__").upper()
+
+
 def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Keys set by ``CHARWGAN_...`` variables; two underscores stand for the dot.  The service's own are passed over."""
-    names = {ENVIRONMENT_PREFIX + key.replace(".", "__").upper(): key for key in (*keys(), "preset")}
-    return {names[name]: parse_value(value) for name, value in environment.items() if name in names}
+    """Keys set by ``CHARWGAN_...`` variables.  The service's own are passed over."""
+    names = environment_names()
+    return {names[name]: parse_value(value, names[name]) for name, value in environment.items() if name in names}
 
 
 def resolve(layers: Mapping[str, Mapping[str, Any]], preset: str | None = None) -> tuple[Config, dict[str, str]]:
@@ -165,27 +201,37 @@ def resolve(layers: Mapping[str, Mapping[str, Any]], preset: str | None = None) 
             if key == "preset":
                 continue
             if key not in origins:
-                raise ConfigurationError(_unknown(key))
+                raise ConfigurationError(_unknown(key, origin))
             section, _, inner = key.rpartition(".")
             (tree.setdefault(section, {}) if section else tree)[inner] = value
             origins[key] = origin
     try:
-        return Config.model_validate(tree), origins
+        config = Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigurationError(_first_problem(error)) from None
+        raise ConfigurationError(_first_problem(error, origins)) from None
+    if origins["threads"] != CONTINUED:
+        check_threads(config.threads, f"threads{_whence('threads', origins)}")
+    return config, origins
 
 
-def _unknown(key: str) -> str:
+def _unknown(key: str, origin: str) -> str:
     close = difflib.get_close_matches(key, keys(), n=1)
     hint = f": did you mean {close[0]!r}?" if close else ": `charwgan train --dry-run` prints every key"
-    return f"unknown configuration key {key!r}{hint}"
+    return f"unknown configuration key {key!r}{_whence(key, {key: origin})}{hint}"
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_problem(error: ValidationError, origins: Mapping[str, str]) -> str:
     problem = error.errors()[0]
-    if not problem["loc"]:
-        return str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] == "value_error":
-        return str(problem["msg"]).removeprefix("Value error, ")
     key = ".".join(str(part) for part in problem["loc"])
-    return f"{key}: {problem['msg'].lower()}, got {problem['input']!r}"
+    if problem["type"] == "value_error":
+        # The only one, of a whole section: its message names the key.
+        message = str(problem["msg"]).removeprefix("Value error, ")
+        return message + _whence(next((name for name in origins if message.startswith(name)), key), origins)
+    return f"{key}: {problem['msg'].lower()}, got {problem['input']!r}{_whence(key, origins)}"
+
+
+def _whence(key: str, origins: Mapping[str, str]) -> str:
+    """Where a value came from, for a message; nothing where a person did not give it."""
+    told = {"flag": "the command line", "environment": environment_name(key), "file": "the job file"}
+    origin = origins.get(key, "default")
+    return "" if origin == "default" else f" (from {told.get(origin, origin)})"

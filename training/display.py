@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -16,7 +16,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from model.terminal import visible
+from training.runs import SPEED
+
 FRESH = 8  # strings shown on the live panel
+VALUE_WIDTH = 24  # "0.458 (real text 0.348)", and one more
 
 
 @dataclass
@@ -117,36 +121,36 @@ def panel(progress: Progress) -> Group:
     head = Text(f"{progress.title}  round {progress.round}  {clock(progress.seconds)}", style="bold")
     if progress.remaining is not None:
         head.append(f"  {clock(progress.remaining)} left", style="not bold dim")
-    table = Table.grid(padding=(0, 3))
+    table = Table.grid(padding=(0, 2))
     for _ in range(2):
-        table.add_column(style="dim")
-        table.add_column(justify="left", width=22)
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(justify="left", width=VALUE_WIDTH, no_wrap=True)
     pairs = figures(progress)
     for i in range(0, len(pairs), 2):
         table.add_row(*(cell for pair in pairs[i : i + 2] for cell in pair))
-    bar = ProgressBar(total=1.0, completed=progress.share or 0.0, width=78, pulse=progress.share is None)
+    # A bar ends without a line feed, so what follows it needs a row of its own.
+    bar = Table.grid()
+    bar.add_row(ProgressBar(total=1.0, completed=progress.share or 0.0, width=78, pulse=progress.share is None))
     samples = [Text("  " + visible(line), style="cyan", overflow="ellipsis", no_wrap=True) for line in progress.lines]
     return Group(head, bar, table, *samples[:FRESH])
 
 
+# Names and values of what a person watches, in order of importance, by the keys that they need: scores, then a row's.
+FIGURES: tuple[tuple[str, tuple[str, ...], Callable[..., str]], ...] = (
+    ("JS-4", ("js4", "js4_floor"), "{:.3f} (real text {:.3f})".format),
+    ("unique", ("unique", "copied"), "{:.1%}, copied {:.1%}".format),
+    ("W estimate", ("critic/wasserstein",), lambda loss: f"{-loss:.3f}"),
+    ("penalty", ("critic/gradient_penalty",), "{:.3f}".format),
+    ("critic loss", ("critic/non_saturating",), "{:.3f}".format),
+    ("generator loss", ("generator/non_saturating",), "{:.3f}".format),
+    ("speed", (SPEED,), "{:,.0f} samples/s".format),
+)
+
+
 def figures(progress: Progress) -> list[tuple[str, str]]:
-    """Names and values of what a person watches, in order of importance."""
-    found: list[tuple[str, str]] = []
-    scores, row = progress.scores, progress.row
-    if "js4" in scores:
-        found.append(("JS-4", f"{scores['js4']:.3f} (real text {scores['js4_floor']:.3f})"))
-    if "unique" in scores:
-        found.append(("unique", f"{scores['unique']:.1%}, copied {scores['copied']:.1%}"))
-    if "critic/wasserstein" in row:
-        found.append(("W estimate", f"{-row['critic/wasserstein']:.3f}"))
-    if "critic/gradient_penalty" in row:
-        found.append(("penalty", f"{row['critic/gradient_penalty']:.3f}"))
-    for name in ("critic/non_saturating", "generator/non_saturating"):
-        if name in row:
-            found.append((name.replace("/non_saturating", " loss"), f"{row[name]:.3f}"))
-    if "samples_per_second" in row:
-        found.append(("speed", f"{row['samples_per_second']:,.0f} samples/s"))
-    return found
+    """Names and values of what there is of FIGURES."""
+    known = {**progress.row, **progress.scores}
+    return [(name, told(*map(known.get, keys))) for name, keys, told in FIGURES if known.keys() >= set(keys)]
 
 
 def clock(seconds: float) -> str:
@@ -154,8 +158,3 @@ def clock(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
-
-
-def visible(line: str) -> str:
-    """A string with what a terminal would obey, such as escape sequences, replaced."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)

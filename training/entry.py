@@ -8,13 +8,13 @@ from typing import Any
 
 from model.errors import ConfigurationError
 from training.configuration import flatten, parse_assignment, read_environment, read_job
-from training.data import open_dataset
 from training.display import clock, make_display
 from training.evaluation.table import ScoreTable
-from training.job import Outcome, describe, prepare_torch, start
+from training.job import Outcome
 from training.job import train as train_run
 from training.plan import default_run, plan
-from training.runs import read_config, read_json
+from training.preparation import cautions, describe, open_data, start, torch_as_asked
+from training.runs import read_config, read_json, resume_command
 
 Layers = dict[str, Mapping[str, Any]]
 EXAMPLES = 20  # real beside generated strings in the summary
@@ -32,7 +32,8 @@ def layers_of(
     """The layers of a configuration, weakest first: the run that is continued, job file, environment, flags."""
     layers: Layers = {}
     if run is not None:
-        layers["run"] = {key: value for key, value in flatten(read_config(run).model_dump()) if value is not None}
+        # Every key, those that are None too: nothing is left for a preset, the data or the variant to decide anew.
+        layers["run"] = dict(flatten(read_config(run).model_dump()))
     if config is not None:
         layers["file"] = read_job(config)
     layers["environment"] = read_environment(environment)
@@ -40,7 +41,19 @@ def layers_of(
     if data:
         chosen["data.sources"] = tuple(data)
     layers["flag"] = {**chosen, **dict(parse_assignment(text) for text in assignments)}
-    return layers
+    return layers if run is None else _with_presets_keys(layers)
+
+
+def _with_presets_keys(layers: Layers) -> Layers:
+    """The layers of a run that goes on; a preset that is asked for means its keys now, and not those of the run."""
+    asked = [values["preset"] for values in layers.values() if "preset" in values]
+    if not asked:
+        return layers
+    began = {key: layers["run"][key] for key in ("variant", "data.sources")}
+    config, origins = plan({**layers, "run": began})
+    values = dict(flatten(config.model_dump()))
+    named = {key: values[key] for key, origin in origins.items() if origin == f"preset {asked[-1]}"}
+    return {"run": layers["run"], "preset": named, **layers}
 
 
 def train(layers: Layers, run: Path | None, *, resume: bool, allow_changes: bool) -> Outcome:
@@ -52,16 +65,28 @@ def train(layers: Layers, run: Path | None, *, resume: bool, allow_changes: bool
     return train_run(config, folder, make_display(), resume=resume, allow_changes=allow_changes)
 
 
-def dry_run(layers: Layers) -> str:
-    """Every key with its value and origin, what the data is, and the size of the players; nothing is trained."""
+def dry_run(layers: Layers, run: Path | None = None) -> str:
+    """Every key with its value and origin, what the data is, and the size of the players; nothing is trained.
+
+    run: the run that would be continued, or None.
+    """
     config, origins = plan(layers)
     values = dict(flatten(config.model_dump()))
     lines = [f"{key:22} {values[key]!r:32} {origins[key]}" for key in values]
-    dataset = open_dataset(config.data)
-    training, _ = start(config, dataset, prepare_torch(config))
+    dataset = open_data(config.data, run)
+    with torch_as_asked(config) as device:
+        training, _ = start(config, dataset, device)
     for name, player in training.game.players.items():
         lines.append(f"{name}: {sum(p.numel() for p in player.parameters()):,} weights")
-    return "\n".join([*lines, *describe(dataset)])
+    return "\n".join([*lines, *cautions(config), *describe(dataset)])
+
+
+def interruption(outcome: Outcome) -> str:
+    """What a signal left of a run, and the command that continues it."""
+    again = resume_command(outcome.run)
+    if not outcome.round:
+        return f"interrupted before the first round, nothing was saved; begin again with: {again}"
+    return f"interrupted at round {outcome.round}, saved; continue with: {again}"
 
 
 def summary(outcome: Outcome) -> str:

@@ -18,20 +18,24 @@ from torch import Tensor, nn
 from model import text
 from model.alphabet import Alphabet
 from model.artifact import write_artifact
+from model.engines import INT8_GRAPH
 from model.errors import ArtifactError, RunError
 from model.latents import latents
+from model.novelty import HASHES, Novelty
 from training.card import model_card
 from training.checkpoint import load_checkpoint
 from training.configuration import Config
+from training.quantize import compare, quantize
 from training.runs import read_config, read_json
 
 OPSET = 20
 TOLERANCE = 1e-3  # between torch and ONNX Runtime, in logits and scores of order 1 to 10
 
 
-def export_run(run: Path, out: Path, *, replace: bool = False) -> str:
+def export_run(run: Path, out: Path, *, replace: bool = False, int8_samples: int | None = None) -> str:
     """Write the newest checkpoint of a text run as a model folder; returns the model's digest.
 
+    int8_samples: strings to measure a graph in 8-bit integers by; None: the model gets no such graph.
     Raises RunError if the run has no checkpoint or is not of text, ArtifactError if the folder cannot be written.
     """
     config = read_config(run)
@@ -43,11 +47,32 @@ def export_run(run: Path, out: Path, *, replace: bool = False) -> str:
     if state is None:
         raise RunError(f"{run} has no checkpoint yet: continue it with --resume")
     alphabet = Alphabet.load(run / "tokenizer.json")
+    hashes = _hashes(run)
     generator, critic = load_networks(config, alphabet, state)
-    metrics = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
+    metrics = read_metrics(run, state["round"])
     summary = summarize(config, alphabet, read_json(run / "data.json"), state["round"], state["seconds"])
-    files = model_files(out.resolve().name, alphabet, generator, critic, summary, metrics)
-    return write_artifact(out, files, replace=replace)
+    files = model_files(out.resolve().name, alphabet, generator, critic, summary, metrics, int8_samples)
+    return write_artifact(out, files | hashes, replace=replace)
+
+
+def read_metrics(run: Path, number: int) -> dict[str, Any]:
+    """The table of scores of a round, empty where the run was not evaluated at that round."""
+    path = run / "metrics.json"
+    metrics = read_json(path) if path.is_file() else {}
+    return metrics if metrics.get("round") == number else {}
+
+
+def _hashes(run: Path) -> dict[str, bytes]:
+    """The hashes of the training strings by file name; none for a run of a version that wrote none."""
+    path = run / HASHES
+    if not path.is_file():
+        return {}
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from error
+    Novelty.from_bytes(data, path)
+    return {HASHES: data}
 
 
 def summarize(
@@ -75,14 +100,20 @@ def model_files(
     critic: text.Critic,
     summary: Mapping[str, Any],
     metrics: Mapping[str, Any],
+    int8_samples: int | None = None,
 ) -> dict[str, bytes]:
-    """The contents of a model folder by file name, all but the manifest."""
-    return {
+    """The contents of a model folder by file name, all but the manifest; int8_samples as for ``export_run``."""
+    graph, further = generator_graph(generator), {}
+    if int8_samples is not None:
+        further[INT8_GRAPH] = quantize(graph, generator.latent)
+        measured = compare(graph, further[INT8_GRAPH], alphabet, generator.latent, n=int8_samples)
+        summary = {**summary, "int8": measured}
+    return further | {
         "config.json": _json(summary),
         "tokenizer.json": alphabet.tokenizer().to_str(pretty=True).encode(),
         "generator.safetensors": save_safetensors(_weights(generator)),
         "critic.safetensors": save_safetensors(_weights(critic)),
-        "generator.onnx": generator_graph(generator),
+        "generator.onnx": graph,
         "critic.onnx": critic_graph(critic, alphabet),
         "metrics.json": _json(metrics),
         "README.md": model_card(name, summary, metrics).encode(),
@@ -90,14 +121,20 @@ def model_files(
 
 
 def load_networks(config: Config, alphabet: Alphabet, state: Mapping[str, Any]) -> tuple[text.Generator, text.Critic]:
-    """The average generator and the critic of a state, on the CPU, ready to be evaluated."""
+    """The average generator and the critic of a state, on the CPU, ready to be evaluated.
+
+    Raises RunError if the state is that of other networks.
+    """
     size = config.model
     shape = {"length": alphabet.length, "size": alphabet.size, "width": size.width}
     inner = {"depth": size.depth, "kernel": size.kernel}
     generator = text.Generator(**shape, **inner, latent=size.latent)
     critic = text.Critic(**shape, **inner)
-    generator.load_state_dict(state["average"])
-    critic.load_state_dict(state["players"]["critic"])
+    try:
+        generator.load_state_dict(state["average"])
+        critic.load_state_dict(state["players"]["critic"])
+    except (RuntimeError, KeyError) as error:
+        raise RunError(f"the checkpoint does not fit the networks of the run's config.json: {error}") from error
     return generator.eval(), critic.eval()
 
 
@@ -149,13 +186,23 @@ def _graph(module: nn.Module, example: Tensor, source: str, target: str) -> byte
 
 
 def _check_graph(graph: bytes, module: nn.Module, example: Tensor, source: str) -> None:
+    """Raises ArtifactError unless the graph computes what the network does, for other N than it was traced with too."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {source: example.numpy()})
-    with torch.no_grad():
-        expected = module(example).numpy()
-    difference = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
-    if not difference <= TOLERANCE:
-        raise ArtifactError(f"the exported graph differs from the network by {difference:.2g}, bound {TOLERANCE}")
+    for n in (1, len(example), 2 * len(example) + 1):
+        rows = example[torch.arange(n).remainder(len(example))]
+        with torch.no_grad():
+            expected = module(rows).numpy()
+        try:
+            (found,) = session.run(None, {source: rows.numpy()})
+        except Exception as error:  # onnxruntime raises classes of its own, without a common base
+            raise ArtifactError(f"the exported graph cannot be run for N = {n}: {error}") from error
+        if found.shape != expected.shape:
+            raise ArtifactError(f"the exported graph gives {found.shape} for N = {n}, the network {expected.shape}")
+        difference = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+        if not difference <= TOLERANCE:
+            raise ArtifactError(
+                f"the exported graph differs from the network by {difference:.2g} for N = {n}, bound {TOLERANCE}"
+            )
 
 
 def _weights(module: nn.Module) -> dict[str, Tensor]:

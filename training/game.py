@@ -53,8 +53,11 @@ class Game:
 
     @contextmanager
     def only(self, player: str) -> Iterator[list[nn.Parameter]]:
-        """Freeze every other player: no graph is recorded for them, which is what makes their part cheap."""
-        others = [p for name in self.players if name != player for p in self.parameters(name)]
+        """Freeze every other player: no graph is recorded for them, which is what makes their part cheap.
+
+        Afterwards each parameter is as free or frozen as it was.
+        """
+        others = [p for name in self.players if name != player for p in self.parameters(name) if p.requires_grad]
         for parameter in others:
             parameter.requires_grad_(False)
         try:

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from model.errors import ConfigurationError, RunError
-from training.catalogue import make_game
+from model.errors import RunError, RunExistsError
+from model.novelty import HASHES, Novelty
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.configuration import Config
-from training.data import open_dataset
-from training.data.arrays import Images, Points
 from training.data.corpus import Corpus
 from training.display import Display, Progress
-from training.evaluation.table import score_table
-from training.journal import Journal, Means, NonFiniteError, write_json
-from training.loop import Draws, Training, choose_device, play, seed_torch, update_rule
-from training.networks.roles import Roles
-from training.observer import generate_ids, observer_of
+from training.evaluation.copies import subsample
+from training.journal import Journal, Means, NonFiniteError, last_alarm
+from training.loop import Draws, play
+from training.observer import SAMPLE_SEED, SLICE, generate_ids, observer_of
+from training.pauses import Interval, signals
+from training.preparation import cautions, describe, open_data, start, torch_as_asked
 from training.report import write_report
-from training.runs import differences, locked, read_config, read_json
+from training.runs import (
+    ALARM,
+    SPEED,
+    differences,
+    drop_results,
+    is_run,
+    locked,
+    read_config,
+    read_json,
+    resume_command,
+    sweep,
+    write_json,
+    write_whole,
+)
+from training.scoring import score_samples
 
 FIRST_LOOK_SECONDS = 5.0  # of training: a person should soon see that something is learned
 EVALUATED = 3000  # strings in every row of the table of scores
@@ -50,21 +61,25 @@ def train(config: Config, run: Path, display: Display, *, resume: bool = False, 
     resume: continue.  allow_changes: continue although the configuration differs from the one it began with.
     Raises RunError, DataError or ConfigurationError with one line that says what to do.
     """
-    if resume and not (run / "config.json").is_file():
+    if resume and not is_run(run):
         raise RunError(f"{run} is not a run that could be resumed: leave --resume out to start one")
-    with locked(run), _signals() as received:
+    with locked(run), torch_as_asked(config) as device:
         _check_previous(config, run, resume=resume, allow_changes=allow_changes)
-        session = _Session(config, run, display)
-        with display:
+        sweep(run)
+        # A signal acts at once while there is nothing to save: in preparation, and in scoring what was saved.
+        session = _Session(config, run, display, device)
+        with signals() as received, display:
             session.play(received)
         return session.finish(received)
 
 
 def _check_previous(config: Config, run: Path, *, resume: bool, allow_changes: bool) -> None:
-    if not (run / "config.json").is_file():
+    if not is_run(run):
         return
     if not resume:
-        raise RunError(f"{run} holds a run already: continue it with --resume, or choose another folder with --run")
+        raise RunExistsError(
+            f"{run} holds a run already: continue it with --resume, or choose another folder with --run"
+        )
     changed = differences(read_config(run), config)
     if changed and not allow_changes:
         listed = "; ".join(changed)
@@ -74,39 +89,60 @@ def _check_previous(config: Config, run: Path, *, resume: bool, allow_changes: b
 class _Session:
     """A run in memory: its data, its game and its state."""
 
-    def __init__(self, config: Config, run: Path, display: Display) -> None:
+    def __init__(self, config: Config, run: Path, display: Display, device: torch.device) -> None:
         self.config, self.run, self.display = config, run, display
-        device = prepare_torch(config)
-        self.dataset = open_dataset(config.data)
-        for sentence in describe(self.dataset):
+        self.dataset = open_data(config.data, run)
+        for sentence in (*describe(self.dataset), *cautions(config)):
             display.say(sentence)
-        self._write_down()
-        self.training, rule = start(config, self.dataset, device)
-        state = load_checkpoint(run / "checkpoints", device)
-        if state is not None:
-            try:
-                self.training.load_state_dict(state)
-            except (RuntimeError, KeyError, ValueError) as error:
-                raise RunError(f"the checkpoint in {run} does not fit these networks: {error}") from error
-            display.say(f"continuing at round {self.training.round}")
+        self._check_data()
+        self.training, self.rule = start(config, self.dataset, device)
+        self._restore(device)
         draws = Draws(self.dataset, config.batch_size, config.model.latent, config.seed, device)
-        self.rounds = play(self.training, rule, draws, precision=config.precision)
+        self.rounds = play(self.training, self.rule, draws, precision=config.precision)
         self.observer = observer_of(self.dataset, config.model.latent)
         self.means, self.progress = Means(), Progress(f"{config.variant} on {', '.join(config.data.sources)}")
         self._flushed_at = (self.training.round, self.training.seconds)
         self._saved_at = self.training.round
+        # Last, when all of it is known to fit: what cannot be played must not take a run's place.
+        self._write_down()
+
+    def _check_data(self) -> None:
+        path = self.run / "data.json"
+        if is_run(self.run) and path.is_file() and read_json(path).get("digest") != self.dataset.digest:
+            raise RunError(f"the data of {self.run} has changed since it was begun: start another run")
+
+    def _restore(self, device: torch.device) -> None:
+        """Take up the newest checkpoint, if there is one."""
+        state = load_checkpoint(self.run / "checkpoints", device)
+        if state is None:
+            return
+        try:
+            self.training.load_state_dict(state)
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise RunError(f"the checkpoint in {self.run} does not fit these networks: {error}") from error
+        self.display.say(f"continuing at round {self.training.round}")
+        before, now = read_config(self.run).threads if is_run(self.run) else None, torch.get_num_threads()
+        if device.type == "cpu" and before not in (None, now):
+            self.display.say(
+                f"warning: this run used threads = {before} and goes on with {now}: "
+                "its weights will differ in their last bits from those of an undisturbed run"
+            )
 
     def _write_down(self) -> None:
-        path = self.run / "data.json"
         facts = {"digest": self.dataset.digest, "kind": self.dataset.kind, "train": len(self.dataset)}
         if isinstance(self.dataset, Corpus):
             facts |= asdict(self.dataset.report)
-            self.dataset.alphabet.save(self.run / "tokenizer.json")
-        if path.is_file() and read_json(path)["digest"] != facts["digest"]:
-            raise RunError(f"the data of {self.run} has changed since it was begun: start another run")
-        write_json(path, facts)
+            tokenizer = self.dataset.alphabet.tokenizer().to_str(pretty=True)
+            write_whole(self.run / "tokenizer.json", tokenizer.encode())
+            # A folder that is no run yet may hold the hashes of other data, from a start that came to nothing.
+            if not (is_run(self.run) and (self.run / HASHES).is_file()):
+                hashes = Novelty.of(self.dataset.train, self.dataset.alphabet, self.dataset.digest)
+                write_whole(self.run / HASHES, hashes.to_bytes())
+        write_json(self.run / "data.json", facts)
+        # The number of threads decides the last bits of the weights, so a run that goes on keeps it.
+        resolved = self.config.model_copy(update={"threads": torch.get_num_threads()})
         # Last, since a folder with a configuration is a run that can be resumed.
-        write_json(self.run / "config.json", self.config.model_dump(mode="json"))
+        write_json(self.run / "config.json", resolved.model_dump(mode="json"))
 
     @property
     def done(self) -> bool:
@@ -129,8 +165,9 @@ class _Session:
         row = Interval(config.log_seconds, now)
         look = Interval(config.evaluate_seconds, now, first=FIRST_LOOK_SECONDS)
         checkpoint = Interval(config.checkpoint_seconds, now)
-        journal = Journal(self.run, resumed_at=self.training.round)
-        try:
+        with Journal(self.run, resumed_at=self.training.round) as journal:
+            if not self.done:
+                drop_results(self.run)
             while not (self.done or received):
                 self.means.add(next(self.rounds))
                 stopping, now = self.done or bool(received), self.training.seconds
@@ -143,8 +180,6 @@ class _Session:
             if self._saved_at != self.training.round:
                 self._flush(journal, look=False)
                 self._save()
-        finally:
-            journal.close()
 
     def _save(self) -> None:
         """Write a checkpoint; only after a flush, which makes sure that every term since the last was finite."""
@@ -152,37 +187,53 @@ class _Session:
         self._saved_at = self.training.round
 
     def _flush(self, journal: Journal, *, look: bool) -> None:
+        """Write a row of what happened since the last, with a look at the samples if asked for, and show it."""
         training, progress = self.training, self.progress
-        try:
-            means = self.means.take()
-        except NonFiniteError as error:
-            raise NonFiniteError(
-                f"{error} between rounds {self._flushed_at[0]} and {training.round}: the last good checkpoint is kept; "
-                f"go on from it with smaller steps: charwgan train --run {self.run} --resume --allow-changes "
-                f"--set lr_critic={self.config.lr_critic / 2:g} --set lr_generator={self.config.lr_generator / 2:g}"
-            ) from None
-        rounds, seconds = training.round - self._flushed_at[0], training.seconds - self._flushed_at[1]
-        batches = len(training.game.turns) if self.config.update == "alternating" else 1
-        samples = rounds * self.config.batch_size * batches
-        self._flushed_at = (training.round, training.seconds)
-        row: dict[str, Any] = {
-            "round": training.round,
-            "seconds": round(training.seconds, 3),
-            "cpu_seconds": round(training.cpu_seconds, 3),
-            "samples_per_second": round(samples / max(seconds, 1e-9), 1),
-            **means,
-        }
+        row = self._row()
         if look:
-            seen = self.observer.look(training.average.module)
-            seen.save(self.run / "samples", training.round)
-            row |= {f"score/{name}": value for name, value in seen.scores.items()}
-            progress.scores, progress.lines = seen.scores, seen.lines
-            if seen.alarm:
-                self.display.say(f"warning: round {training.round}: {seen.alarm}")
+            row |= self._look(journal)
         journal.write(row)
         progress.round, progress.seconds, progress.row = training.round, training.seconds, row
         progress.share = self._share()
         self.display.show(progress, looked=look)
+
+    def _row(self) -> dict[str, Any]:
+        """Clocks, speed and means of the terms.  Raises NonFiniteError with what to do if one is not finite."""
+        training = self.training
+        try:
+            means = self.means.take()
+        except NonFiniteError as error:
+            kept = "the last good checkpoint is kept" if self._saved_at else "there is no checkpoint yet"
+            raise NonFiniteError(
+                f"{error} between rounds {self._flushed_at[0]} and {training.round}: {kept}; "
+                f"go on with smaller steps: {resume_command(self.run)} --allow-changes "
+                f"--set lr_critic={self.config.lr_critic / 2:g} --set lr_generator={self.config.lr_generator / 2:g}"
+            ) from None
+        rounds, seconds = training.round - self._flushed_at[0], training.seconds - self._flushed_at[1]
+        samples = rounds * self.config.batch_size * (len(training.game.turns) if self.rule.follows_turns else 1)
+        self._flushed_at = (training.round, training.seconds)
+        return {
+            "round": training.round,
+            "seconds": round(training.seconds, 3),
+            "cpu_seconds": round(training.cpu_seconds, 3),
+            SPEED: round(samples / max(seconds, 1e-9), 1),
+            **means,
+        }
+
+    def _look(self, journal: Journal) -> dict[str, Any]:
+        """Look at the samples and keep them; returns what the look adds to the row."""
+        seen, number = self.observer.look(self.training.average.module), self.training.round
+        seen.save(self.run / "samples", number)
+        if seen.suffix == ".png":
+            journal.write_image("samples", seen.samples, number)
+        else:
+            journal.write_text("samples", seen.samples.decode(), number)
+        self.progress.scores, self.progress.lines = seen.scores, seen.lines
+        found: dict[str, Any] = {f"score/{name}": value for name, value in seen.scores.items()}
+        if seen.alarm:
+            self.display.say(f"warning: round {number}: {seen.alarm}")
+            found[ALARM] = seen.alarm
+        return found
 
     def finish(self, received: list[int]) -> Outcome:
         """Score the result and write the report, unless a signal came first."""
@@ -190,8 +241,9 @@ class _Session:
         scores: dict[str, float] = {}
         if self.done:
             scores = self._evaluate()
-            result = {"state": "finished", "round": training.round, "seconds": training.seconds}
-            write_json(self.run / "result.json", {**result, "cpu_seconds": training.cpu_seconds, "scores": scores})
+            result: dict[str, Any] = {"state": "finished", "round": training.round, "seconds": training.seconds}
+            result |= {"cpu_seconds": training.cpu_seconds, "scores": scores, "alarm": last_alarm(self.run)}
+            write_json(self.run / "result.json", result)
         elif not received:
             raise AssertionError("a run ends by its limits or by a signal")
         write_report(self.run)
@@ -204,73 +256,20 @@ class _Session:
         corpus = self.dataset
         ids = generate_ids(self.training.average.module, EVALUATED, self.config.model.latent, corpus.alphabet)
         samples = corpus.alphabet.encode(corpus.alphabet.decode(ids))
-        table = score_table(
-            train=corpus.train, held_out=corpus.held_out, samples=samples, alphabet=corpus.alphabet, n=EVALUATED
-        )
-        write_json(self.run / "metrics.json", table.to_dict())
+        table = score_samples(corpus, samples, n=EVALUATED, seed=SAMPLE_SEED)
+        real = corpus.held_out[subsample(len(corpus.held_out), EVALUATED, 0)]
+        scores = {"real": self._quantiles(real), "generated": self._quantiles(samples)}
+        found = {**table.to_dict(), "round": self.training.round, "critic_scores": scores}
+        write_json(self.run / "metrics.json", found)
         return {name: value for name, value in table["model"].items() if value is not None}
 
-
-class Interval:
-    """Says when something is due again, on the clock of training seconds; the first time may come earlier."""
-
-    def __init__(self, seconds: float, now: float, *, first: float | None = None) -> None:
-        self._seconds = seconds
-        self._step = min(seconds, first or seconds)
-        self._next = now + self._step
-
-    def is_due(self, now: float) -> bool:
-        """Whether the time has come."""
-        return now >= self._next
-
-    def due(self, now: float) -> bool:
-        """Whether the time has come; if so the next time is set, at most twice as far away as the last."""
-        if not self.is_due(now):
-            return False
-        self._step = min(self._seconds, 2 * self._step)
-        self._next = now + self._step
-        return True
-
-
-def prepare_torch(config: Config) -> torch.device:
-    """Set the number of threads and choose the device.  Raises ConfigurationError if it is not there."""
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    try:
-        return choose_device(config.device)
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from error
-
-
-def start(config: Config, dataset: Corpus | Images | Points, device: torch.device) -> tuple[Training, Any]:
-    """The configured game on a dataset at round 0, and its update rule; weights are a function of the seed."""
-    seed_torch(device, config.seed)
-    game = make_game(Roles(dataset.kind, dataset.shape, config.model), config)
-    return Training.start(game, config, device), update_rule(config)
-
-
-def describe(dataset: Corpus | Images | Points) -> list[str]:
-    """What the data is, in a few sentences."""
-    if isinstance(dataset, Corpus):
-        return dataset.report.sentences()
-    return [f"{len(dataset)} {'images' if dataset.kind == 'image' else 'points'} of shape {dataset.shape}"]
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM, so that a round is ended and saved; a second one acts at once."""
-    received: list[int] = []
-
-    def receive(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        for name in before:
-            signal.signal(name, signal.SIG_DFL)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, receive)
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    @torch.no_grad()
+    def _quantiles(self, ids: NDArray[np.integer]) -> list[float]:
+        """The critic's scores of strings, ids (N, T), at 0, 1, ..., 100 %: where a further score stands among them."""
+        critic = self.training.game.players["critic"]
+        device = next(critic.parameters()).device
+        one_hot = torch.eye(self.dataset.shape[1], device=device)
+        slices = (torch.from_numpy(ids[i : i + SLICE].astype(np.int64)) for i in range(0, len(ids), SLICE))
+        scores = torch.cat([critic(one_hot[part.to(device)]) for part in slices])
+        quantiles: list[float] = np.quantile(scores.double().cpu().numpy(), np.linspace(0, 1, 101)).tolist()
+        return quantiles

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from model.errors import RunError
+from training.events import Events
+from training.runs import ALARM, drop_samples, is_look, write_all, write_whole, writing
 
 LOG = "log.jsonl"
 
@@ -51,43 +53,51 @@ class Means:
         return means
 
 
-class Journal:
-    """Appends rows to ``log.jsonl`` and to TensorBoard events in one run's folder."""
+class Journal(AbstractContextManager["Journal"]):
+    """Appends rows to ``log.jsonl`` and to TensorBoard events in one run's folder, nothing of it buffered."""
 
     def __init__(self, run: Path, *, resumed_at: int) -> None:
-        """Rows after round ``resumed_at`` are dropped: those rounds are played again."""
+        """Rows and samples after round ``resumed_at`` are dropped: those rounds are played again."""
         self._path = run / LOG
-        from tensorboardX import SummaryWriter
-
         kept = [row for row in read_log(run) if row["round"] <= resumed_at]
-        partial = self._path.with_suffix(".partial")
-        try:
-            partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-            partial.replace(self._path)
-            self._file = self._path.open("a", encoding="utf-8")
-            self._events = SummaryWriter(str(run / "events"), purge_step=resumed_at + 1 if kept else None)
-        except OSError as error:
-            raise RunError(f"cannot write {self._path}: {error.strerror or error}; continue with --resume") from error
+        write_whole(self._path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+        drop_samples(run, after=resumed_at)
+        with self._writing(), ExitStack() as stack:
+            self._file = stack.enter_context(self._path.open("ab", buffering=0))
+            self._events = stack.enter_context(closing(Events(run, resumed_at=resumed_at)))
+            self._files = stack.pop_all()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # After an error that one is told, and not what it may do to the closing of a file.
+        with suppress(RunError) if kind else nullcontext():
+            self.close()
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append a row; its "round" is the step of the events.  Raises RunError if the disk refuses."""
-        try:
-            self._file.write(json.dumps(row) + "\n")
-            self._file.flush()
-            for name, value in row.items():
-                if name != "round" and isinstance(value, int | float):
-                    self._events.add_scalar(name, value, row["round"])
-        except OSError as error:
-            raise RunError(f"cannot write {self._path}: {error.strerror or error}; continue with --resume") from error
+        with self._writing():
+            write_all(self._file, (json.dumps(row) + "\n").encode())
+            figures = {name: value for name, value in row.items() if isinstance(value, int | float) and name != "round"}
+            self._events.add_scalars(figures, row["round"])
 
     def write_text(self, name: str, text: str, number: int) -> None:
-        """Show a text beside the figures of round ``number``."""
-        self._events.add_text(name, text, number)
+        """Show a text beside the figures of round ``number``.  Raises RunError if the disk refuses."""
+        with self._writing():
+            self._events.add_text(name, text, number)
+
+    def write_image(self, name: str, png: bytes, number: int) -> None:
+        """Show an image beside the figures of round ``number``.  Raises RunError if the disk refuses."""
+        with self._writing():
+            self._events.add_image(name, png, number)
 
     def close(self) -> None:
-        """Flush and close both files."""
-        self._file.close()
-        self._events.close()
+        """Close both files.  Raises RunError if the disk refuses."""
+        with self._writing():
+            self._files.close()
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(self._path, "; continue with --resume")
 
 
 def read_log(run: Path) -> Iterator[dict[str, Any]]:
@@ -105,13 +115,7 @@ def read_log(run: Path) -> Iterator[dict[str, Any]]:
                 yield row
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all.  Raises RunError if the disk refuses."""
-    partial = path.with_suffix(".partial")
-    try:
-        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+def last_alarm(run: Path) -> str | None:
+    """The warning of the last look at the samples that the log tells of, with its round, if that look gave one."""
+    looks = [row for row in read_log(run) if is_look(row)]
+    return f"round {looks[-1]['round']}: {looks[-1][ALARM]}" if looks and ALARM in looks[-1] else None

@@ -104,7 +104,12 @@ class Draws:
 
 
 def seed_torch(device: torch.device, *counters: int) -> None:
-    """Set torch's generators to a state that is a function of the counters alone."""
+    """Set torch's generators to a state that is a function of the counters alone.
+
+    Torch's generator on the CPU takes only the low 32 bits of a seed, so that there are 2^32 streams: among 93,000
+    turns two are expected to share one.  They then draw the same rows and latents, which does no harm, and the turns
+    after them differ again.  CUDA's generator takes all 64 bits.
+    """
     digest = hashlib.blake2b(struct.pack(f"<{len(counters)}Q", *counters), digest_size=8).digest()
     (number,) = struct.unpack("<q", digest)
     torch.default_generator.manual_seed(number)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.alphabet import UNKNOWN, Alphabet, Ids
-from model.errors import RunError
 from model.latents import latents
 from training.data.arrays import Images, Points
 from training.data.corpus import Corpus
 from training.evaluation.watch import Watch
+from training.runs import write_whole, writing
 
 SAMPLE_SEED = 0  # the latents of every look, and of `charwgan generate --seed 0` on the exported model
 WATCHED = 1000  # strings in a look's scores
@@ -41,11 +41,9 @@ class Look:
     def save(self, folder: Path, number: int) -> None:
         """Write the samples as ``NNNNNNNN.txt`` or ``.png``, named by the round."""
         path = folder / f"{number:08d}{self.suffix}"
-        try:
+        with writing(path, "; continue with --resume"):
             folder.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(self.samples)
-        except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror or error}; continue with --resume") from error
+        write_whole(path, self.samples)
 
 
 class Observer(Protocol):
@@ -89,7 +87,7 @@ class TextObserver:
 
     def __init__(self, corpus: Corpus, latent: int) -> None:
         self._alphabet, self._latent = corpus.alphabet, latent
-        self._watch = Watch(corpus.train, corpus.held_out, corpus.alphabet, n=WATCHED)
+        self._watch = Watch(corpus.train, corpus.held_out, corpus.alphabet, hashes=corpus.train_hashes, n=WATCHED)
 
     def look(self, generator: nn.Module) -> Look:
         strings = generate_texts(generator, WATCHED, self._latent, self._alphabet)

@@ -1,13 +1,14 @@
 """Update rules: how the players' losses become steps.  Each plays any game, with any optimiser.
 
-v is the joint gradient field: every player's gradient of its own loss.
+v is the joint gradient field: every player's gradient of its own loss.  Only the alternating rule follows the game's
+turns; under the others every player moves once in a round, whatever n_critic is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,14 +21,22 @@ Draw = Callable[[], Batch]
 
 
 class UpdateRule(Protocol):
-    """Plays one round of a game and returns its terms, named ``player/term`` and ``gradient_norm/player``."""
+    """Plays one round of a game and returns its terms, named ``player/term`` and ``gradient_norm/player``.
 
+    A step that is not finite shows in one of the terms.  follows_turns: whether a round has the game's turns; otherwise
+    every player moves once in it, on one batch.
+    """
+
+    @property
+    def follows_turns(self) -> bool: ...
     def play_round(self, game: Game, optimizers: Optimizers, draw: Draw) -> Terms: ...
 
 
 @dataclass(frozen=True)
 class Alternating:
     """One player after the other, in the order of the game's turns, each on a batch of its own."""
+
+    follows_turns: ClassVar[bool] = True
 
     def play_round(self, game: Game, optimizers: Optimizers, draw: Draw) -> Terms:
         report = _Report()
@@ -43,7 +52,9 @@ class Alternating:
 
 @dataclass(frozen=True)
 class Simultaneous:
-    """Every player steps once, all gradients taken at the same point: w - h v(w)."""
+    """Every player steps once, all gradients taken at the same point: w - h v(w).  The game's turns are not asked."""
+
+    follows_turns: ClassVar[bool] = False
 
     def play_round(self, game: Game, optimizers: Optimizers, draw: Draw) -> Terms:
         report = _Report()
@@ -66,7 +77,11 @@ class Consensus:
     On minibatches the square of v must be estimated.  "biased" squares one minibatch's v, whose expectation
     exceeds the truth by tr Cov(v)/N; "unbiased" takes the inner product of v on two independent half batches,
     which may be negative and is not clamped.  Mescheder, Nowozin, Geiger 2017, "The numerics of GANs", Eq. 10.
+
+    Every player steps once in a round; the game's turns are not asked.
     """
+
+    follows_turns: ClassVar[bool] = False
 
     gamma: float = 1.0
     estimator: Literal["biased", "unbiased"] = "unbiased"
@@ -80,11 +95,13 @@ class Consensus:
         pull = torch.autograd.grad(0.5 * self.gamma * product, parameters, materialize_grads=True)
         with torch.no_grad():
             field = [sum(parts) / len(fields) for parts in zip(*fields, strict=True)]
-            steps = [v + r for v, r in zip(field, pull, strict=True)]
+            taken = steps = [v + r for v, r in zip(field, pull, strict=True)]
         for player in game.players:
             mine, steps = steps[: len(game.parameters(player))], steps[len(game.parameters(player)) :]
             _move(game, optimizers, player, mine)
-        return {**report.means(), "consensus/squared_field": product.detach()}
+        # Of the step itself: the pull may be without bound where every term and the field are finite.
+        norm = nn.utils.get_total_norm(taken).float()
+        return {**report.means(), "consensus/squared_field": product.detach(), "consensus/step_norm": norm}
 
 
 def _halves(batch: Batch) -> tuple[Batch, Batch]:

@@ -1,15 +1,28 @@
-"""``/livez`` and ``/readyz``: whether to restart the process, and whether to send it requests."""
+"""For orchestrators and monitors: whether to restart, to wait or to send requests; figures; what runs here."""
 
 from __future__ import annotations
 
+import platform
+from importlib.metadata import version as version_of
+from typing import Any
+
 from fastapi import APIRouter, Request
+from starlette.responses import Response
 
 from service.errors import ProblemError
 from service.openapi import problems
-from service.registry import serving_of
-from service.schemas import Status
+from service.schemas import Status, VersionResponse
+from service.serving import Serving, serving_of
 
 router = APIRouter()
+
+
+def _identities(serving: Serving) -> list[dict[str, str]]:
+    return [slot.active.identity for _, slot in sorted(serving.registry.slots.items())]
+
+
+def _status(serving: Serving, status: str) -> Status:
+    return Status.model_validate({"status": status, "models": _identities(serving)})
 
 
 @router.get(
@@ -22,9 +35,24 @@ router = APIRouter()
 async def livez(request: Request) -> Status:
     """503 only if the model could not be opened, which no waiting cures."""
     serving = serving_of(request)
-    if serving.batcher.failed:
+    if serving.registry.failure is not None:
         raise ProblemError("not-ready", "the model could not be opened: the service's log says why")
-    return Status.model_validate({"status": "alive", "model": serving.identity})
+    return _status(serving, "alive")
+
+
+@router.get(
+    "/startupz",
+    operation_id="startupz",
+    summary="Has it started?",
+    response_description="It has.",
+    responses=problems("not-ready", "internal-error"),
+)
+async def startupz(request: Request) -> Status:
+    """503 until the first models are warm, and never again."""
+    serving = serving_of(request)
+    if not serving.registry.ready:
+        raise ProblemError("not-ready", "the model is warming up: try again soon", headers={"Retry-After": "1"})
+    return _status(serving, "started")
 
 
 @router.get(
@@ -35,8 +63,41 @@ async def livez(request: Request) -> Status:
     responses=problems("not-ready", "internal-error"),
 )
 async def readyz(request: Request) -> Status:
-    """503 until the model is warm, and again from the moment that the process is asked to end."""
+    """503 until the models are warm, and again from the moment that the process is asked to end."""
     serving = serving_of(request)
     if reason := serving.why_not_ready():
         raise ProblemError("not-ready", reason, headers={"Retry-After": "1"})
-    return Status.model_validate({"status": "ready", "model": serving.identity})
+    return _status(serving, "ready")
+
+
+METRICS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Figures for Prometheus.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+    **problems("internal-error"),
+}
+
+
+@router.get("/metrics", operation_id="metrics", summary="Figures for Prometheus", responses=METRICS)
+async def metrics(request: Request) -> Response:
+    """Requests, strings, the queue, the engine and the process, in base units."""
+    body, media_type = serving_of(request).metrics.render(request.headers.get("accept", ""))
+    return Response(body, media_type=media_type)
+
+
+@router.get(
+    "/version",
+    operation_id="version",
+    summary="What runs here",
+    response_description="Versions.",
+    responses=problems("internal-error"),
+)
+async def version(request: Request) -> VersionResponse:
+    """Of charwgan, of Python, and of the models."""
+    serving = serving_of(request)
+    return VersionResponse.model_validate(
+        {
+            "version": version_of("charwgan"),
+            "python": platform.python_version(),
+            "engine": serving.settings.engine,
+            "models": _identities(serving),
+        }
+    )

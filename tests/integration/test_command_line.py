@@ -86,6 +86,15 @@ def test_every_verb_explains_itself(run: Run, verb: str) -> None:
         (["generate", "--model", "m", "--seed", "1", "--shard", "2/2"], "from 0 to K - 1"),
         (["generate", "--model", "m", "--out", "names.xml"], ".parquet"),
         (["serve", "--model", "m", "--port", "70000"], "--port"),
+        (["train", "missing.txt"], "there is no file missing.txt"),
+        (["train", "missing*.txt"], "no file matches"),
+        (["train", ""], "empty name"),
+        (["train", "."], "is a directory"),
+        (["train", "builtin:foo"], "builtin:names"),
+        (["train", "builtin:names?locale=xx"], "no names for the locale 'xx'"),
+        (["train", "builtin:names?lang=de"], "unknown option 'lang'"),
+        (["train", "builtin:names", "--set", "data.column=3"], "no column '3'"),
+        (["batch", "a.toml", "./a.toml"], "job files must have different names"),
         (["frobnicate"], "frobnicate"),
     ],
 )
@@ -232,7 +241,24 @@ def test_another_configuration_is_refused_with_its_differences_unless_told(run: 
     assert "--allow-changes" in err
     assert run(*again, "--set", "lr_critic=0.005", "--allow-changes")[0] == 0
     code, _, err = run("train", corpus_file, "--run", "r", "--max-rounds", "5", *SMALL)
-    assert (code, "--resume" in err) == (1, True)
+    assert (code, "--resume" in err) == (2, True)
+    code, _, err = run(*again, "--preset", "tiny")
+    assert (code, "model.depth: 1 -> 2" in err) == (1, True), err
+
+
+def test_a_start_that_fails_leaves_no_folder_behind(run: Run, tmp_path: Path) -> None:
+    assert run("train", "missing.txt", "--run", "r")[0] == 2
+    assert not (tmp_path / "r").exists()
+    (tmp_path / "mine").mkdir()
+    assert run("train", "missing.txt", "--run", "mine")[0] == 2
+    assert (tmp_path / "mine").is_dir()
+
+
+def test_a_column_is_named_by_its_number(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "years.csv").write_text("2024,word\n" + "".join(f"{i},anna\n" for i in range(20)), encoding="utf-8")
+    for column, symbols in (("2024", 12), ("2", 4)):
+        code, out, err = run("train", "years.csv", "--set", f"data.column={column}", "--dry-run")
+        assert (code, f"over {symbols} symbols" in out) == (0, True), (out, err)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_a_good_checkpoint(

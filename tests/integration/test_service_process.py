@@ -2,124 +2,156 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from service_process import DEADLINE_S, expected, post, process, until
 
 from model.artifact import Artifact
 from model.errors import ArtifactError, ConfigurationError
-from model.sampler import Sampler
-from service.server import is_loopback, listen, serve
+from service.server import listen, serve
 from service.settings import Settings
 
-ROOT = Path(__file__).parents[2]
-DEADLINE_S = 30
-PROGRAM = """
-import json, sys
-from service.server import serve
-from service.settings import resolve
-serve(resolve(json.loads(sys.argv[1]), {}))
-"""
-
-
-class Process:
-    """A service that said it is ready."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        assert process.stderr is not None
-        self.process, self.warnings = process, list[str]()
-        while (line := process.stderr.readline().rstrip()).startswith("warning: "):
-            self.warnings.append(line)
-        address = re.search(r"http://\S+", line)
-        assert address is not None, line
-        self.line, self.url = line, address.group()
-
-    def end(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(DEADLINE_S)
-
-
-@contextmanager
-def process(model: Path, **settings: object) -> Iterator[Process]:
-    text = Settings(model=model, port=0, **settings).model_dump_json()  # type: ignore[arg-type]
-    command = [sys.executable, "-W", "error", "-c", PROGRAM, text]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as child:
-        try:
-            yield Process(child)
-            assert child.stderr is not None
-            assert child.stderr.read() == ""  # neither an error nor a warning
-        finally:
-            child.kill()
-
-
-def expected(model: Path, seed: int, n: int) -> list[str]:
-    sampler = Sampler(Artifact.load(model), threads=1)
-    return sampler.texts(sampler.latents(seed, 0, n))
-
-
-def post(client: httpx.Client, **body: int) -> httpx.Response:
-    return client.post("/v1/generate", json=body)
+ROUNDS = int(os.environ.get("CHARWGAN_TEST_ROUNDS", "3"))
+STREAM = {"accept": "application/x-ndjson"}
 
 
 def test_one_line_says_what_is_served_and_where(tiny_model: Path) -> None:
-    with process(tiny_model, threads=1) as service:
+    with process("--model", tiny_model) as service:
         digest = Artifact.load(tiny_model).digest
         assert re.fullmatch(rf"serving tiny \({digest[:12]}…\) on http://127\.0\.0\.1:\d+", service.line)
-        assert httpx.get(f"{service.url}/readyz").json()["model"] == {"name": "tiny", "digest": digest}
-        assert service.end(signal.SIGINT) == 0
+        assert httpx.get(f"{service.url}/readyz").json()["models"] == [{"name": "tiny", "digest": digest}]
+        assert service.end() == 0
+        assert service.lines == [service.line]
 
 
 def test_a_string_depends_on_seed_and_place_alone_whoever_asks_meanwhile(tiny_model: Path) -> None:
     sizes = {seed: (1, 2, 3, 17, 255, 256, 257, 700)[seed % 8] for seed in range(64)}
-    with process(tiny_model, threads=1, slice=64) as service, httpx.Client(base_url=service.url) as client:
+    with (
+        process("--model", tiny_model, "--set", "slice=64") as service,
+        httpx.Client(base_url=service.url, timeout=DEADLINE_S) as client,
+    ):
         with ThreadPoolExecutor(32) as pool:
             answers = {seed: pool.submit(post, client, seed=seed, n=n) for seed, n in sizes.items()}
         for seed, n in sizes.items():
             assert answers[seed].result().json()["texts"] == expected(tiny_model, seed, n)
         assert post(client, seed=5, n=1).json()["texts"] == expected(tiny_model, 5, 1)
-        assert service.end(signal.SIGTERM) == 0
 
 
-def test_sigterm_under_load_loses_no_request(tiny_model: Path) -> None:
-    """The clients stop, as a load balancer does, when /readyz says so; whatever they sent until then is answered."""
-    not_ready = threading.Event()
-    answers: list[int] = []
+class Load:
+    """Clients that ask without a pause until they are told to stop, and what they were answered."""
 
-    def work(seed: int) -> None:
-        with httpx.Client(base_url=service.url, timeout=DEADLINE_S) as client:
-            while not not_ready.is_set():
-                answer = post(client, seed=seed, n=(1, 5, 400)[seed % 3])
-                answers.append(answer.status_code)
+    def __init__(self, url: str) -> None:
+        self.url, self.stop, self.answers = url, threading.Event(), list[tuple[int, int, int]]()
 
-    def watch() -> None:
-        with httpx.Client(base_url=service.url, timeout=DEADLINE_S) as client:
+    def ask(self, number: int) -> None:
+        """One client's requests: one string, five, 400, and a stream of 3,000."""
+        n = (1, 5, 400, 3000)[number % 4]
+        with httpx.Client(base_url=self.url, timeout=DEADLINE_S) as client:
+            while not self.stop.is_set():
+                headers = STREAM if n == 3000 else {}
+                answer = client.post("/v1/generate", json={"n": n, "seed": number}, headers=headers)
+                lines = answer.text.splitlines()
+                got = len(lines) - 1 if headers else len(answer.json().get("texts", ()))
+                self.answers.append((answer.status_code, n, got))
+
+    def watch(self) -> None:
+        """What a load balancer does: as soon as /readyz refuses, nothing is sent any more."""
+        with httpx.Client(base_url=self.url, timeout=DEADLINE_S) as client:
             while client.get("/readyz").status_code == 200:
-                time.sleep(0.01)
-        not_ready.set()
+                self.stop.wait(0.02)
+        self.stop.set()
 
-    with process(tiny_model, threads=1, drain_delay_s=1.0) as service, ThreadPoolExecutor(9) as pool:
-        workers = [pool.submit(work, seed) for seed in range(8)]
-        watcher = pool.submit(watch)
-        deadline = time.monotonic() + DEADLINE_S
-        while len(answers) < 100:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        assert service.end(signal.SIGTERM) == 0
-        for ended in [watcher, *workers]:
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_sigterm_under_load_loses_no_request(tiny_model: Path, number: int) -> None:
+    """Whatever the clients sent until /readyz refused is answered, and whole."""
+    with process("--model", tiny_model, "--set", "drain_delay_s=1.5") as service, ThreadPoolExecutor(9) as pool:
+        load = Load(service.url)
+        clients = [pool.submit(load.ask, number) for number in range(8)]
+        watcher = pool.submit(load.watch)
+        until(lambda: len(load.answers) >= 100 or any(client.done() for client in clients))
+        assert service.end() == 0
+        for ended in (watcher, *clients):
             ended.result(DEADLINE_S)
-    assert set(answers) == {200}
+        assert service.lines == [service.line]
+    assert {(status, n == got) for status, n, got in load.answers} == {(200, True)}
+
+
+def test_who_has_connected_is_answered_though_nobody_else_can_connect(tiny_model: Path) -> None:
+    """A client cannot know, when it sends its request, that the service has just closed its door."""
+    request = b"POST /v1/generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    settings = ("--set=drain_delay_s=0", "--set=header_timeout_s=3600")
+    with (
+        process("--model", tiny_model, *settings) as service,
+        connect(service.url) as new,
+        connect(service.url) as used,
+    ):
+        used.sendall(request)
+        assert used.recv(4096).startswith(b"HTTP/1.1 200")
+        service.send(signal.SIGTERM)
+        until(lambda: not can_connect(service.url))
+        for connection in (new, used):
+            connection.sendall(request)
+        for connection in (new, used):
+            answer = connection.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert b"connection: close" in answer
+            assert connection.recv(4096) == b""
+        assert service.wait() == 0
+
+
+def connect(url: str) -> socket.socket:
+    host, port = url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=DEADLINE_S)
+
+
+def stalled(url: str) -> socket.socket:
+    """A connection whose stream has begun and is not read on, so that the service cannot finish it."""
+    connection = connect(url)
+    body = b'{"n":10000000}'
+    head = f"POST /v1/generate HTTP/1.1\r\nHost: x\r\nAccept: {STREAM['accept']}\r\nContent-Type: application/json\r\n"
+    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    assert connection.recv(12) == b"HTTP/1.1 200"
+    return connection
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_forces_the_end(tiny_model: Path, number: signal.Signals) -> None:
+    settings = ("--set=drain_delay_s=0", "--set=drain_grace_s=3600", "--set=send_timeout_s=3600")
+    with process("--model", tiny_model, *settings) as service, stalled(service.url):
+        service.send(number)
+        until(lambda: not can_connect(service.url))
+        assert service.child.poll() is None  # it waits for the stream
+        assert service.end(number) == 0
+
+
+def test_what_does_not_end_within_the_grace_is_given_up(tiny_model: Path) -> None:
+    settings = ("--set=drain_delay_s=0", "--set=drain_grace_s=1", "--set=send_timeout_s=3600")
+    with process("--model", tiny_model, *settings) as service, stalled(service.url):
+        assert service.end() == 0
+
+
+def can_connect(url: str) -> bool:
+    try:
+        connect(url).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_an_idle_service_ends_at_an_interruption(tiny_model: Path) -> None:
+    with process("--model", tiny_model) as service:
+        assert service.end(signal.SIGINT) == 0
+        assert service.lines == [service.line]
 
 
 def test_a_port_in_use_is_one_clear_line(tiny_model: Path) -> None:
@@ -153,15 +185,3 @@ def test_a_model_that_does_not_open_ends_the_service_with_its_error(tiny_model: 
 
     with pytest.raises(ArtifactError, match="tiny does not open"):
         serve(Settings(model=tiny_model, port=0), open_engine=broken)
-
-
-def test_loopback_is_told_from_other_addresses() -> None:
-    assert all(is_loopback(host) for host in ("127.0.0.1", "127.9.9.9", "::1", "localhost"))
-    assert not any(is_loopback(host) for host in ("0.0.0.0", "::", "192.0.2.1", "example.org"))
-
-
-def test_a_host_that_others_reach_is_warned_of(tiny_model: Path) -> None:
-    with process(tiny_model, threads=1, host="0.0.0.0") as service:
-        (warning,) = service.warnings
-        assert "0.0.0.0 can be reached from other machines" in warning
-        assert service.end(signal.SIGTERM) == 0

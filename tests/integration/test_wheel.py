@@ -46,7 +46,7 @@ def test_without_torch_it_generates_scores_and_says_what_training_needs(
     assert (generated.returncode, len(generated.stdout.splitlines())) == (0, 3), generated.stderr
     refused = call(environment, tmp_path, "train", "builtin:names")
     assert refused.returncode == 1
-    assert "pip install 'charwgan[train]'" in refused.stderr
+    assert "pip install '.[train]'" in refused.stderr
     assert refused.stderr.count("\n") == 1
     assert call(environment, tmp_path, "doctor").returncode == 0
 

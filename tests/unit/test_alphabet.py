@@ -81,3 +81,19 @@ def test_a_file_that_is_no_tokenizer_of_ours_is_refused_by_name(tmp_path: Path) 
     path.write_text("{}")
     with pytest.raises(ArtifactError, match=r"tokenizer\.json is not a character-level tokenizer"):
         Alphabet.load(path)
+
+
+def test_a_tokenizer_is_saved_whole_or_the_old_one_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "tokenizer.json"
+    Alphabet("abc", 4).save(path)
+    write = Path.write_text
+
+    def full(self: Path, data: str, **options: str) -> int:
+        write(self, data[:10], **options)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        Alphabet("other", 4).save(path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert Alphabet.load(path).characters == "abc"

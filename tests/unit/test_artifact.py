@@ -12,29 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_files import ALPHABET, contents
 from safetensors.numpy import save
 
-from model import artifact
-from model.alphabet import Alphabet
+from model import artifact, exchange
 from model.artifact import MANIFEST, REQUIRED, Artifact, write_artifact
 from model.errors import ArtifactError
-
-ALPHABET = Alphabet("abc", 4)
-
-
-def contents(**changed: bytes) -> dict[str, bytes]:
-    """The files of a small model; graphs are only read by a sampler."""
-    files = {
-        "config.json": json.dumps({"model": {"latent": 6}}).encode(),
-        "tokenizer.json": ALPHABET.tokenizer().to_str().encode(),
-        "generator.safetensors": save({"weight": np.arange(6, dtype=np.float32)}),
-        "critic.safetensors": save({"weight": np.ones((2, 2), dtype=np.float32)}),
-        "generator.onnx": b"a graph",
-        "critic.onnx": b"another graph",
-        "metrics.json": json.dumps({"rows": [1]}).encode(),
-        "README.md": b"# a card",
-    }
-    return files | changed
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -262,6 +245,7 @@ def test_a_full_disk_leaves_the_old_model_and_nothing_else(
 def test_a_failure_between_the_two_renames_brings_the_old_model_back(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(exchange, "exchange", lambda one, other: False)
     before, rename, targets = snapshot(model.parent), Path.rename, []
 
     def second_fails(self: Path, target: Path) -> Path:

@@ -16,6 +16,7 @@ import torch
 from model.errors import RunError
 from training import checkpoint
 from training.checkpoint import load_checkpoint, save_checkpoint
+from training.runs import sweep
 
 CPU = torch.device("cpu")
 
@@ -77,12 +78,34 @@ def test_the_same_round_again_replaces_its_file(tmp_path: Path) -> None:
     assert same(load_checkpoint(tmp_path, CPU), state_of(3))
 
 
-def test_leftovers_of_a_kill_are_swept_and_other_files_left(tmp_path: Path) -> None:
+def test_reading_leaves_what_a_process_that_trains_is_writing(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, state_of(3))
     (tmp_path / "round-0000000004.partial").write_bytes(b"half of it")
-    (tmp_path / "notes.txt").write_text("mine")
     assert same(load_checkpoint(tmp_path, CPU), state_of(3))
-    assert names(tmp_path) == ["notes.txt", name_of(3)]
+    assert names(tmp_path) == [name_of(3), "round-0000000004.partial"]
+
+
+def test_a_sweep_of_the_run_clears_what_a_kill_left(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "checkpoints", state_of(3))
+    (tmp_path / "checkpoints" / "round-0000000004.partial").write_bytes(b"half of it")
+    sweep(tmp_path)
+    assert names(tmp_path / "checkpoints") == [name_of(3)]
+
+
+def test_checkpoints_that_are_replaced_while_they_are_read_are_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path, state_of(3))
+    read = checkpoint._read
+
+    def late(path: Path, device: torch.device) -> dict[str, Any] | None:
+        for number in (4, 5):  # the listed ones are gone before they are opened
+            if path == tmp_path / name_of(3):
+                save_checkpoint(tmp_path, state_of(number))
+        return read(path, device)
+
+    monkeypatch.setattr(checkpoint, "_read", late)
+    assert same(load_checkpoint(tmp_path, CPU), state_of(5))
 
 
 def flipped(data: bytes, at: int) -> bytes:
@@ -167,6 +190,17 @@ def test_a_full_disk_leaves_the_earlier_checkpoints_and_says_what_to_do(
     assert message.endswith("earlier checkpoints are intact: make room and continue with --resume")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert same(load_checkpoint(tmp_path, CPU), state_of(2))
+
+
+def test_a_full_disk_at_the_first_checkpoint_does_not_claim_that_there_is_an_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "write_durably", full)
+    with pytest.raises(RunError, match="No space left on device; there is no earlier one: make room and continue"):
+        save_checkpoint(tmp_path / "checkpoints", state_of(3))
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_one_line(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Configuration: which layer wins, what is refused and how it says so, and what a plan adds of itself."""
+"""Configuration: which layer wins, what is refused and how it says so."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from pydantic import ValidationError
 
 from model.errors import ConfigurationError
-from training.catalogue import CATALOGUE
 from training.configuration import (
     Config,
     flatten,
@@ -20,7 +19,7 @@ from training.configuration import (
     read_job,
     resolve,
 )
-from training.plan import default_run, plan
+from training.plan import plan
 from training.presets import PRESETS
 
 SOURCES = {"data.sources": ("names.txt",)}
@@ -110,16 +109,18 @@ def test_every_key_has_a_description() -> None:
     ],
 )
 def test_an_unknown_key_is_refused_with_the_closest_one(key: str, hint: str) -> None:
-    assert refusal({key: 1}) == f"unknown configuration key {key!r}: did you mean {hint}?"
+    assert refusal({key: 1}) == (f"unknown configuration key {key!r} (from the command line): did you mean {hint}?")
 
 
 @pytest.mark.parametrize("key", ["zzz", "model", "data"])
 def test_a_key_like_no_other_is_refused_with_where_to_look(key: str) -> None:
-    assert refusal({key: 1}).startswith(f"unknown configuration key {key!r}: ")
+    assert refusal({key: 1}).startswith(f"unknown configuration key {key!r} (from the command line): ")
 
 
 def test_a_key_that_nothing_resembles_points_to_the_list() -> None:
-    assert refusal({"zzz": 1}) == "unknown configuration key 'zzz': `charwgan train --dry-run` prints every key"
+    assert refusal({"zzz": 1}) == (
+        "unknown configuration key 'zzz' (from the command line): `charwgan train --dry-run` prints every key"
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,9 @@ def test_a_key_that_nothing_resembles_points_to_the_list() -> None:
         ("beta2", 1.0, "less than 1"),
         ("seed", 2**63, f"less than {2**63}"),
         ("max_seconds", 0.0, "greater than 0"),
-        ("lr_critic", float("nan"), "less than or equal to 1"),
+        ("lr_critic", float("nan"), "a finite number"),
+        ("max_seconds", float("inf"), "a finite number"),
+        ("penalty", float("inf"), "a finite number"),
         ("update", "alternate", "'alternating', 'simultaneous' or 'consensus'"),
         ("data.on_long", "cut", "'truncate', 'drop' or 'window'"),
         ("n_critic", "many", "valid integer"),
@@ -153,12 +156,14 @@ def test_a_value_out_of_bounds_is_refused_with_key_bound_and_value(key: str, val
     message = refusal({key: value})
     assert message.startswith(f"{key}: ")
     assert bound in message
-    assert message.endswith(f", got {value!r}")
+    assert message.endswith(f", got {value!r} (from the command line)")
 
 
 @pytest.mark.parametrize("kernel", [2, 4, 30])
 def test_an_even_kernel_is_refused_because_it_would_change_the_length(kernel: int) -> None:
-    assert refusal({"model.kernel": kernel}) == f"model.kernel must be odd so that the length is kept, got {kernel}"
+    assert refusal({"model.kernel": kernel}) == (
+        f"model.kernel must be odd so that the length is kept, got {kernel} (from the command line)"
+    )
 
 
 def test_a_configuration_cannot_be_changed() -> None:
@@ -213,7 +218,10 @@ def test_an_assignment_without_key_or_equals_sign_is_refused(text: str) -> None:
 
 def test_every_key_can_be_set_by_the_environment() -> None:
     names = {"CHARWGAN_" + key.replace(".", "__").upper(): key for key in keys()}
-    assert read_environment(dict.fromkeys(names, "7")) == dict.fromkeys(keys(), 7)
+    texts = ("variant", "data.column", "data.label", "data.sources")
+    expected = dict.fromkeys(keys(), 7) | dict.fromkeys(texts, "7")
+    assert read_environment(dict.fromkeys(names, "7")) == expected
+    assert read_environment({"CHARWGAN_PRESET": "tiny"}) == {"preset": "tiny"}
     assert {"CHARWGAN_DATA__MAX_LENGTH", "CHARWGAN_N_CRITIC", "CHARWGAN_SEED"} <= names.keys()
 
 
@@ -259,88 +267,55 @@ def test_a_job_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path: Pat
 def test_an_unknown_key_of_a_job_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "job.toml"
     path.write_text("[model]\nwitdh = 3\n")
-    with pytest.raises(ConfigurationError, match=r"'model\.witdh': did you mean 'model\.width'"):
+    with pytest.raises(ConfigurationError, match=r"'model\.witdh' \(from the job file\): did you mean 'model\.width'"):
         resolve({"file": read_job(path)})
 
 
-def test_a_plan_without_data_is_refused() -> None:
-    for values in ({}, {"data.sources": ()}, {"data.sources": []}):
-        with pytest.raises(ConfigurationError, match="no data: name a file of lines, or builtin:names"):
-            plan({"flag": values})
-
-
-def test_a_plan_on_text_is_the_resolved_configuration() -> None:
-    assert plan({"flag": SOURCES}) == resolve({"flag": SOURCES})
-
-
-def test_one_source_may_be_a_string() -> None:
-    config, _ = plan({"flag": {"data.sources": "names.txt"}})
-    assert config.data.sources == ("names.txt",)
-
-
-@pytest.mark.parametrize("sources", [3, True])
-def test_sources_that_are_no_names_are_refused_with_the_key(sources: object) -> None:
-    with pytest.raises(ConfigurationError, match=r"data"):
-        plan({"flag": {"data.sources": sources}})
-
-
-@pytest.mark.parametrize("preset", [["tiny"], 3])
-def test_a_preset_that_is_no_name_is_refused(preset: object) -> None:
-    with pytest.raises(ConfigurationError, match=r"preset must be one of tiny, small, base, paper, got "):
-        plan({"flag": {**SOURCES, "preset": preset}})
-
-
-@pytest.mark.parametrize("variant", [name for name, entry in CATALOGUE.items() if entry.defaults])
-def test_a_variant_brings_its_own_defaults_over_the_preset(variant: str) -> None:
-    config, origins = plan({"flag": {**SOURCES, "variant": variant}})
-    values = dict(flatten(config.model_dump()))
-    for key, value in CATALOGUE[variant].defaults.items():
-        assert values[key] == value
-        assert origins[key] == f"variant {variant}"
-
-
-def test_what_a_person_says_beats_the_defaults_of_variant_and_data() -> None:
-    asked = {"data.sources": ["builtin:ring"], "variant": "wgan", "n_critic": 9, "model.width": 7}
-    config, origins = plan({"environment": {"lr_critic": 0.5}, "flag": asked})
-    assert (config.n_critic, config.model.width, config.lr_critic) == (9, 7, 0.5)
-    assert (config.lr_generator, origins["lr_generator"]) == (5e-5, "variant wgan")
-    assert (config.batch_size, origins["batch_size"]) == (256, "data builtin:ring")
-
-
-def test_the_variant_of_any_layer_brings_its_defaults() -> None:
-    config, origins = plan({"file": {**SOURCES, "variant": "dcgan"}, "flag": {"seed": 1}})
-    assert (config.n_critic, config.beta2) == (1, 0.999)
-    assert origins["beta2"] == "variant dcgan"
-    later, _ = plan({"file": {**SOURCES, "variant": "dcgan"}, "flag": {"variant": "wgan-gp"}})
-    assert later.beta2 == 0.9
-
-
-@pytest.mark.parametrize("source", ["builtin:ring", "builtin:grid", "builtin:swissroll", "builtin:ring?n=500"])
-def test_points_bring_a_small_penalty_and_small_networks(source: str) -> None:
-    config, origins = plan({"flag": {"data.sources": (source,)}})
-    model = config.model
-    assert (config.penalty, config.batch_size, model.width, model.depth, model.latent) == (0.1, 256, 128, 3, 2)
-    assert origins["penalty"] == f"data {source.partition('?')[0]}"
-
-
-def test_prose_is_cut_into_windows() -> None:
-    config, _ = plan({"flag": {"data.sources": ("builtin:docs",)}})
-    assert (config.data.on_long, config.data.max_length) == ("window", 32)
-
-
 @pytest.mark.parametrize(
-    ("source", "variant", "run"),
+    ("layer", "told"),
     [
-        ("data/names.txt", "wgan-gp", "names"),
-        ("data/names.csv.gz", "wgan-gp", "names"),
-        ("builtin:digits", "dcgan", "digits-dcgan"),
-        ("builtin:names?n=500", "wgan-gp", "names"),
-        ("hf:someone/some-names", "wgan-gp", "some-names"),
-        ("data/*.txt", "gan", "standard-input-gan"),
-        ("-", "wgan-gp", "standard-input"),
-        ("a name (1).txt", "wgan-gp", "a-name-1"),
-        ("ñame.txt", "wgan-gp", "ñame"),
+        ("flag", "the command line"),
+        ("environment", "CHARWGAN_DATA__HELD_OUT"),
+        ("file", "the job file"),
+        ("data builtin:ring", "data builtin:ring"),
     ],
 )
-def test_a_run_is_named_after_its_data_and_variant(source: str, variant: str, run: str) -> None:
-    assert default_run([source], variant) == Path("runs") / run
+def test_a_refusal_says_where_the_value_came_from(layer: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"data\.held_out: .*, got 2 \(from {told}\)$"):
+        resolve({layer: {"data.held_out": 2}, "later": {"seed": 1}})
+
+
+@pytest.mark.parametrize("text", ["2", "2024", "1.10", "true", "2024-01-01", "1e3"])
+@pytest.mark.parametrize("key", ["data.column", "data.label"])
+def test_a_column_may_be_called_like_a_number_or_given_by_one(key: str, text: str) -> None:
+    assert parse_assignment(f"{key}={text}") == (key, text)
+    assert parse_assignment(f'{key}="{text}"') == (key, text)
+    variable = f"CHARWGAN_{key.replace('.', '__').upper()}"
+    assert read_environment({variable: text}) == {key: text}
+    config, _ = resolve({"flag": dict([parse_assignment(f"{key}={text}")])})
+    assert dict(flatten(config.model_dump()))[key] == text
+
+
+def test_a_job_file_may_give_a_column_as_a_number() -> None:
+    config, _ = resolve({"file": {"data.column": 2, "data.label": 2024}})
+    assert (config.data.column, config.data.label) == ("2", "2024")
+
+
+def test_a_source_may_be_called_like_a_number() -> None:
+    assert parse_assignment("data.sources=2024") == ("data.sources", "2024")
+    assert parse_assignment('data.sources=["a.txt", "b.txt"]') == ("data.sources", ["a.txt", "b.txt"])
+
+
+def test_more_threads_than_processors_are_refused_with_both_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.threads.usable_processors", lambda: 4)
+    assert resolve({"flag": {"threads": 4}})[0].threads == 4
+    assert refusal({"threads": 5}).startswith(
+        "threads (from the command line) must be at most 4, the processors that are usable here, got 5: "
+    )
+
+
+def test_a_run_keeps_the_threads_that_it_began_with_on_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.threads.usable_processors", lambda: 4)
+    assert resolve({"run": {"threads": 16}})[0].threads == 16
+    with pytest.raises(ConfigurationError, match="at most 4"):
+        resolve({"run": {"threads": 16}, "environment": {"threads": 17}})

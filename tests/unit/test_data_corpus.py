@@ -248,6 +248,7 @@ def test_the_report_counts_every_line(learn: Learn) -> None:
         "blank": 2,
         "bad_utf8_replaced": 0,
         "bad_utf8_skipped": 0,
+        "broken": 0,
         "cut": 1,
         "dropped": 0,
         "windowed": 0,

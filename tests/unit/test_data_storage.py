@@ -54,6 +54,7 @@ def test_the_parts_are_plain_read_only_npy_files(source: Path, cache: Path) -> N
     corpus = opened(source, cache)
     assert {path.name for path in corpus.folder.iterdir()} == {
         "train.npy",
+        "train_hashes.npy",
         "held_out.npy",
         "tokenizer.json",
         "corpus.json",
@@ -79,7 +80,7 @@ def test_the_same_file_under_another_spelling_is_not_prepared_again(
     assert opened(Path(source.name), cache).folder == opened(source, cache).folder
 
 
-@pytest.mark.parametrize("damage", ["corpus.json", "tokenizer.json", "train.npy", "held_out.npy"])
+@pytest.mark.parametrize("damage", ["corpus.json", "tokenizer.json", "train.npy", "train_hashes.npy", "held_out.npy"])
 def test_a_damaged_cache_is_made_again(source: Path, cache: Path, damage: str) -> None:
     first = opened(source, cache)
     path = first.folder / damage

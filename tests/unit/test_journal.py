@@ -5,15 +5,24 @@ from __future__ import annotations
 import errno
 import json
 import math
+import struct
+import subprocess
+import sys
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+import training
 from model.errors import RunError
-from training import journal as journal_module
-from training.journal import LOG, Journal, Means, NonFiniteError, read_log, write_json
+from training.events import EVENTS
+from training.journal import LOG, Journal, Means, NonFiniteError, last_alarm, read_log
+from training.observer import sheet
 
 
 def terms(**values: float) -> dict[str, torch.Tensor]:
@@ -127,58 +136,134 @@ def test_a_row_after_a_torn_line_starts_a_line_of_its_own(tmp_path: Path) -> Non
     ]
 
 
+def events_of(path: Path) -> list[Any]:
+    """The events of a file: length, sum, message and sum of each."""
+    file, found = BytesIO(path.read_bytes()), []
+    while head := file.read(12):
+        (length,) = struct.unpack_from("<Q", head)
+        found.append(Event.FromString(file.read(length)))
+        file.read(4)
+    return found
+
+
+def event_files(run: Path) -> list[Path]:
+    return sorted((run / EVENTS).iterdir())
+
+
 def test_the_figures_are_shown_as_tensorboard_events_too(tmp_path: Path, journal: Journal) -> None:
     journal.write({"round": 3, "critic/loss": -0.5, "note": "no figure"})
-    journal.write_text("samples", "some strings", 3)
-    journal.close()
-    (events,) = (tmp_path / "events").iterdir()
-    data = events.read_bytes()
-    assert b"critic/loss" in data
-    assert b"some strings" in data
-    assert b"no figure" not in data
+    (file,) = event_files(tmp_path)
+    (first, shown) = events_of(file)
+    assert first.file_version == "brain.Event:2"
+    assert shown.step == 3
+    assert [(value.tag, value.simple_value) for value in shown.summary.value] == [("critic/loss", -0.5)]
 
 
-class Full:
-    """A file on a full disk."""
+def test_tensorboard_reads_what_is_written_by_its_checksums(tmp_path: Path, journal: Journal) -> None:
+    from tensorboardX.record_writer import masked_crc32c
 
-    def write(self, text: str) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    journal.write({"round": 3, "critic/loss": -0.5})
+    (file,) = event_files(tmp_path)
+    data = file.read_bytes()
+    while data:
+        (length, head), body = struct.unpack_from("<QI", data), data[12:]
+        assert head == masked_crc32c(data[:8])
+        assert struct.unpack_from("<I", body, length) == (masked_crc32c(body[:length]),)
+        data = body[length + 4 :]
 
-    def close(self) -> None:
-        pass
+
+def test_a_text_is_shown_as_it_stands_and_not_as_markdown(tmp_path: Path, journal: Journal) -> None:
+    journal.write_text("samples", "*anna*\n# bo\n", 3)
+    (_, shown) = events_of(event_files(tmp_path)[0])
+    (value,) = shown.summary.value
+    assert (shown.step, value.tag, value.metadata.plugin_data.plugin_name) == (3, "samples/text_summary", "text")
+    assert value.tensor.string_val == [b"    *anna*\n    # bo\n    \n"]
 
 
-def test_a_full_disk_is_an_error_that_says_how_to_go_on(tmp_path: Path, journal: Journal) -> None:
-    journal._file.close()
-    journal._file = Full()  # type: ignore[assignment]
-    with pytest.raises(RunError, match=r"cannot write .*log\.jsonl: No space left on device; continue with --resume"):
-        journal.write({"round": 1})
+def test_an_image_is_shown_with_its_size(tmp_path: Path, journal: Journal) -> None:
+    png = sheet(np.zeros((16, 1, 8, 8), dtype=np.float32))
+    journal.write_image("samples", png, 3)
+    (_, shown) = events_of(event_files(tmp_path)[0])
+    (value,) = shown.summary.value
+    assert (shown.step, value.tag, value.image.width, value.image.height) == (3, "samples", 256, 64)
+    assert value.image.encoded_image_string == png
+
+
+@pytest.mark.parametrize("resumed_at", [0, 20])
+def test_what_earlier_files_show_of_rounds_that_are_played_again_is_taken_back(tmp_path: Path, resumed_at: int) -> None:
+    for _ in range(2):  # killed twice before the first checkpoint, or before the next one
+        with Journal(tmp_path, resumed_at=resumed_at) as journal:
+            journal.write({"round": resumed_at + 3, "loss": 0.5})
+    first, second = map(events_of, event_files(tmp_path))
+    assert not any(event.HasField("session_log") for event in first)
+    (taken_back,) = [event for event in second if event.HasField("session_log")]
+    assert (taken_back.session_log.status, taken_back.step) == (SessionLog.START, resumed_at + 1)
+
+
+def test_samples_of_rounds_that_are_played_again_are_dropped(tmp_path: Path) -> None:
+    samples = tmp_path / "samples"
+    samples.mkdir()
+    for name in ("00000010.txt", "00000020.txt", "00000021.txt", "00000300.png", "notes.txt"):
+        (samples / name).touch()
+    Journal(tmp_path, resumed_at=20).close()
+    assert sorted(path.name for path in samples.iterdir()) == ["00000010.txt", "00000020.txt", "notes.txt"]
+
+
+FILL = """
+import resource, sys
+from pathlib import Path
+from model.errors import RunError
+from training.journal import Journal
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    with Journal(Path(sys.argv[1]), resumed_at=0) as journal:
+        for number in range(1, 100_000):
+            journal.write({"round": number, "loss": 0.5, "note": "x" * int(sys.argv[2])})
+except RunError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(("note", "full"), [(0, "events"), (5000, "the log")])
+def test_a_full_disk_is_an_error_of_one_line_and_not_a_wait_for_ever(tmp_path: Path, note: int, full: str) -> None:
+    # A bound on the size of files is a full disk to whoever writes, also when the file is closed.
+    command = [sys.executable, "-c", FILL, str(tmp_path), str(note)]
+    where = Path(training.__file__).parent.parent
+    ended = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=120, check=True)
+    assert ended.stdout == f"cannot write {tmp_path / LOG}: File too large; continue with --resume\n"
+    assert ended.stderr == ""
+    (events,) = event_files(tmp_path)
+    assert (events.stat().st_size > (tmp_path / LOG).stat().st_size) == (full == "events")
+    rounds = rounds_in(tmp_path)
+    assert rounds == list(range(1, len(rounds) + 1))
+    with Journal(tmp_path, resumed_at=2) as journal:
+        journal.write({"round": 3, "loss": 0.5})
+    assert rounds_in(tmp_path) == [1, 2, 3]
+
+
+def refuse() -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_closing_tells_its_error_unless_there_was_one_before(tmp_path: Path) -> None:
+    for last, expected in ((len, "cannot write .*: Input/output error"), (int, "invalid literal")):
+        journal = Journal(tmp_path, resumed_at=0)
+        journal._files.callback(refuse)
+        with pytest.raises((RunError, ValueError), match=expected), journal:
+            last("no number")
+
+
+def test_the_alarm_that_counts_is_that_of_the_last_look(tmp_path: Path) -> None:
+    assert last_alarm(tmp_path) is None
+    rows: list[dict[str, Any]] = [{"round": 1, "alarm": "collapse"}, {"round": 2, "score/js4": 0.5}, {"round": 3}]
+    for kept, expected in ((1, "round 1: collapse"), (2, None), (3, None)):
+        (tmp_path / LOG).write_text("".join(json.dumps(row) + "\n" for row in rows[:kept]))
+        assert last_alarm(tmp_path) == expected
+    (tmp_path / LOG).write_text("".join(json.dumps(row) + "\n" for row in (rows[1], rows[0], rows[2])))
+    assert last_alarm(tmp_path) == "round 1: collapse"
 
 
 def test_a_log_that_cannot_be_written_is_an_error_of_one_line(tmp_path: Path) -> None:
-    (tmp_path / LOG).with_suffix(".partial").mkdir()
+    (tmp_path / f"{LOG}.partial").mkdir()
     with pytest.raises(RunError, match=r"cannot write .*log\.jsonl: "):
         Journal(tmp_path, resumed_at=0)
-
-
-def test_json_is_written_whole_in_utf_8(tmp_path: Path) -> None:
-    path = tmp_path / "result.json"
-    write_json(path, {"state": "finished", "name": "ñ", "scores": {"a": 0.1}})
-    assert json.loads(path.read_text(encoding="utf-8")) == {"state": "finished", "name": "ñ", "scores": {"a": 0.1}}
-    assert "ñ" in path.read_text(encoding="utf-8")
-    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
-
-
-def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "result.json"
-    write_json(path, {"old": 1})
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(journal_module.os, "replace", full)
-    with pytest.raises(RunError, match=r"cannot write .*result\.json: No space left on device"):
-        write_json(path, {"new": 2})
-    assert json.loads(path.read_text()) == {"old": 1}
-    with pytest.raises(RunError, match=r"cannot write .*: No such file or directory"):
-        write_json(tmp_path / "missing" / "result.json", {})

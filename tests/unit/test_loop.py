@@ -309,6 +309,14 @@ def test_torchs_state_is_a_function_of_the_counters_and_their_order() -> None:
     )
 
 
+def test_torchs_cpu_takes_the_low_32_bits_of_a_seed_as_it_is_told_of() -> None:
+    def drawn(seed: int) -> Tensor:
+        return torch.rand(4, generator=torch.Generator().manual_seed(seed))
+
+    assert torch.equal(drawn(5), drawn(5 + (7 << 32)))
+    assert "2^32 streams" in (seed_torch.__doc__ or "")
+
+
 def test_rounds_and_their_time_are_counted() -> None:
     config, data = configured(), data_of("points")
     training = begin(config, data)

@@ -12,6 +12,7 @@ from training.evaluation.table import score_table
 from training.report import write_report
 from training.report.figures import POINTS, bar_figure, glyph_label, line_figure
 from training.report.read import Curve, read_run
+from training.runs import SPEED
 
 EVIL = "<script>alert(1)</script>"
 PNG = b"\x89PNG\r\n\x1a\n fake"
@@ -62,7 +63,7 @@ def full_run(tmp_path_factory):
     (run / "metrics.json").write_text(json.dumps(tree))
     (run / "config.json").write_text(json.dumps({"variant": EVIL, "data": {"sources": [EVIL], EVIL: None}}))
     (run / "data.json").write_text(json.dumps({"lines": 32, EVIL: EVIL}))
-    row = {"seconds": 2.0, "strings_per_second": 3e3, f"critic/{EVIL}": 1.0, "critic/wasserstein": 0.5}
+    row = {"seconds": 2.0, SPEED: 3e3, f"critic/{EVIL}": 1.0, "critic/wasserstein": 0.5}
     write_log(run, [{"round": i, **row, "score/js4": 0.3, "score/js4_floor": 0.1} for i in range(5)])
     for i in (1, 20):
         (run / "samples" / f"{i:08d}.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
@@ -182,6 +183,43 @@ def test_a_report_replaces_the_older_one(tmp_path):
     (tmp_path / "data.json").write_text('{"lines": 77}')
     assert ">77<" in report(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.json", "report.html"]
+
+
+def test_a_report_that_cannot_be_written_is_an_error_of_one_line_and_leaves_the_old_one(tmp_path):
+    old = report(tmp_path)
+    (tmp_path / "report.html.partial").mkdir()
+    with pytest.raises(RunError, match=r"cannot write .*report\.html: Is a directory"):
+        write_report(tmp_path)
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == old
+
+
+def test_the_summary_tells_clocks_and_speed(page):
+    assert "5 rounds" not in page
+    assert "4 rounds, 2 s, 3,000 samples/s at the end" in page
+
+
+@pytest.mark.parametrize(
+    ("last", "told"), [({"alarm": EVIL}, "and still at the last look"), ({"score/js4": 0.2}, "not any more at round 3")]
+)
+def test_collapse_alarms_are_told_once_with_what_became_of_them(tmp_path, last, told):
+    write_log(tmp_path, [{"round": 1, "alarm": EVIL}, {"round": 2, "x": 1}, {"round": 3, **last}, {"round": 4, "x": 1}])
+    text = "".join(Elements(report(tmp_path)).text)
+    number = 3 if "alarm" in last else 1
+    assert f"alarms: {2 if number == 3 else 1}, the last at round {number}, {told}: {EVIL}" in text
+    assert not read_run(tmp_path).problems
+
+
+def test_scores_of_another_round_than_the_last_are_left_out(full_run, tmp_path):
+    run = shutil.copytree(full_run, tmp_path / "run")
+    tree = json.loads((run / "metrics.json").read_text())
+    for number, shown in ((4, True), (3, False)):
+        (run / "metrics.json").write_text(json.dumps({**tree, "round": number}))
+        assert ("Markov 5" in report(run)) == shown
+    assert read_run(run).problems == ["metrics.json is left out: it is of round 3, and the run is at round 4"]
+
+
+def test_the_seed_of_each_row_stands_beside_its_name(page):
+    assert '<th title="seed 0, 5">Markov 5</th>' in page
 
 
 def test_no_folder_is_an_error_that_names_it(tmp_path):

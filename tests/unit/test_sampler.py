@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from model import text
-from model.alphabet import UNKNOWN
+from model.alphabet import UNKNOWN, Alphabet
 from model.artifact import Artifact
 from model.errors import ArtifactError
 from model.sampler import SLICE, Sampler, Scorer
@@ -118,18 +120,25 @@ def test_a_healthy_graph_warms_up(sampler: Sampler) -> None:
 
 def test_a_graph_of_another_model_is_refused_at_the_warm_up(tiny_model: Path, sampler: Sampler) -> None:
     artifact = Artifact.load(tiny_model)
-    other = Artifact(artifact.path, "", {"model": {"latent": 17}}, {}, artifact.alphabet)
+    other = replace(artifact, config={"model": {"latent": 17}})
     with pytest.raises(ArtifactError, match=r"generator\.onnx does not run"):
         Sampler(other, threads=1).warm_up()
-    longer = Artifact(artifact.path, "", artifact.config, {}, type(artifact.alphabet)("ab", 9))
+    longer = replace(artifact, alphabet=Alphabet("ab", 9))
     with pytest.raises(ArtifactError, match=r"must give finite logits \(2, 9, 4\), got \(2, 8, 28\)"):
         Sampler(longer, threads=1).warm_up()
 
 
 def test_a_file_that_is_no_graph_is_refused(tmp_path: Path, sampler: Sampler) -> None:
     (tmp_path / "generator.onnx").write_bytes(b"no graph")
+    digests = {"generator.onnx": hashlib.sha256(b"no graph").hexdigest()}
     with pytest.raises(ArtifactError, match=r"generator\.onnx is not a graph that ONNX Runtime can read"):
-        Sampler(Artifact(tmp_path, "", {}, {}, sampler.artifact.alphabet))
+        Sampler(replace(sampler.artifact, path=tmp_path, digests=digests))
+
+
+def test_a_graph_that_changed_after_it_was_verified_is_refused(tmp_path: Path, sampler: Sampler) -> None:
+    (tmp_path / "generator.onnx").write_bytes(b"another graph")
+    with pytest.raises(ArtifactError, match=r"generator\.onnx has changed since it was verified"):
+        Sampler(replace(sampler.artifact, path=tmp_path))
 
 
 def test_what_serves_on_a_cpu_imports_no_torch() -> None:

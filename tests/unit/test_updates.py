@@ -16,6 +16,7 @@ from training.configuration import resolve
 from training.divergences import Divergence, minimax, non_saturating
 from training.game import Batch, Game
 from training.games.two_player import two_player
+from training.journal import Means, NonFiniteError
 from training.networks.roles import Roles
 from training.updates import Alternating, Consensus, Simultaneous, UpdateRule
 
@@ -159,6 +160,14 @@ def test_the_other_player_is_frozen_only_while_the_turn_lasts_even_if_it_fails()
     assert game.players["y"].at.requires_grad
 
 
+def test_what_was_frozen_before_a_turn_is_frozen_after_it() -> None:
+    game = bilinear()
+    game.players["y"].register_parameter("fixed", nn.Parameter(torch.ones(1), requires_grad=False))
+    with game.only("x"):
+        pass
+    assert [p.requires_grad for p in game.parameters("y")] == [True, False]
+
+
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 def test_a_parameter_that_no_term_uses_is_an_error_and_not_silence(rule: UpdateRule) -> None:
     game = bilinear()
@@ -286,9 +295,30 @@ def test_every_term_is_reported_under_its_players_name(rule: UpdateRule) -> None
     terms = rule.play_round(game, descent(game, h=0.0), lambda: NOTHING)
     expected = {"x/product": 12.0, "gradient_norm/x": 4.0, "y/product": -12.0, "gradient_norm/y": 3.0}
     if isinstance(rule, Consensus):
-        expected["consensus/squared_field"] = 25.0
+        # The field is (4, -3), and half its square pulls by 0.5 (3, 4).
+        expected |= {"consensus/squared_field": 25.0, "consensus/step_norm": math.hypot(5.5, -1.0)}
     assert {name: value.item() for name, value in terms.items()} == pytest.approx(expected)
     assert not any(value.requires_grad for value in terms.values())
+
+
+@pytest.mark.parametrize("estimator", ["biased", "unbiased"])
+def test_a_pull_that_is_not_finite_shows_in_the_terms_before_it_is_saved(estimator: str) -> None:
+    # |x|^1.5 at 0: the slope is 0, its own slope without bound.
+    x, y = Coordinate(0.0), Coordinate(1.0)
+    game = Game(
+        players={"x": x, "y": y},
+        objective={"x": lambda _: {"bend": x.at.abs() ** 1.5}, "y": lambda _: {"line": y.at.square()}},
+        turns=("x", "y"),
+    )
+    means = Means()
+    means.add(Consensus(1.0, estimator).play_round(game, descent(game), lambda: NOTHING))
+    assert not x.at.isfinite()
+    with pytest.raises(NonFiniteError, match="the term consensus/step_norm became nan"):
+        means.take()
+
+
+def test_only_the_alternating_rule_follows_the_turns() -> None:
+    assert [rule.follows_turns for rule in (Alternating(), Simultaneous(), Consensus())] == [True, False, False]
 
 
 def test_a_term_of_several_turns_is_reported_as_their_mean() -> None:
@@ -318,7 +348,7 @@ def test_each_rule_plays_wgan_gp_on_text(rule: UpdateRule) -> None:
         assert all(torch.isfinite(value) for value in terms.values())
     expected = {"critic/wasserstein", "critic/gradient_penalty", "generator/wasserstein"}
     expected |= {"gradient_norm/critic", "gradient_norm/generator"}
-    expected |= {"consensus/squared_field"} if isinstance(rule, Consensus) else set()
+    expected |= {"consensus/squared_field", "consensus/step_norm"} if isinstance(rule, Consensus) else set()
     assert terms.keys() == expected
     for name in game.players:
         pairs = zip(before[name], game.parameters(name), strict=True)

@@ -115,6 +115,22 @@ def test_strings_that_fail_on_the_way_keep_the_file_that_was_there(tmp_path: Pat
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+def test_two_writers_of_one_file_do_not_write_into_each_others(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+
+    def interrupted() -> Iterator[list[str]]:
+        yield ["mine"]
+        write_texts(path, [["another's", "whole"]])
+        assert path.exists()
+        yield ["still mine"]
+
+    write_texts(path, interrupted())
+    texts = path.read_text().splitlines() if suffix == ".txt" else [text for _, text in READERS[suffix](path)]
+    assert texts == ["mine", "still mine"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_an_old_file_is_replaced(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out{suffix}"
     path.write_bytes(b"the old one" * 1000)

@@ -12,7 +12,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from model.errors import DataError
+from model.errors import DataError, SourceError
 from training.data.lines import Block, choose_columns, listing
 from training.data.optional import load_optional
 from training.data.sources import Identity
@@ -36,18 +36,18 @@ _CODE = re.compile(r"::=| = |>>>|-->|\.\.\. |^def |^class |^if |^for |^import ")
 def parse_builtin(source: str) -> tuple[str, dict[str, str]]:
     """Name and options: "builtin:names?locale=de_DE" gives ("names", {"locale": "de_DE"}).
 
-    Raises DataError listing those that exist, or naming the option that the corpus does not take.
+    Raises SourceError listing those that exist, or naming the option that the corpus does not take.
     """
     name, _, query = source.removeprefix(PREFIX).partition("?")
     known = (*TEXTS, *POINTS, *IMAGES)
     if name not in known:
-        raise DataError(f"there is no {source}: there are {', '.join(PREFIX + each for each in known)}")
+        raise SourceError(f"there is no {source}: there are {', '.join(PREFIX + each for each in known)}")
     options = dict(parse_qsl(query, keep_blank_values=True))
     allowed = ("locale",) if name == "names" else ()
     for option in options:
         if option not in allowed:
             takes = f"the option {allowed[0]}" if allowed else "no options"
-            raise DataError(f"{source}: unknown option {option!r}: {PREFIX}{name} takes {takes}")
+            raise SourceError(f"{source}: unknown option {option!r}: {PREFIX}{name} takes {takes}")
     return name, options
 
 
@@ -100,7 +100,7 @@ class Docs:
 def open_text(source: str) -> Names | Docs:
     """The built-in text corpus of a source such as "builtin:names?locale=de_DE,fr_FR".
 
-    Raises DataError for a locale that Faker has no names for, with those that are spelled like it.
+    Raises SourceError for a locale that Faker has no names for, with those that are spelled like it.
     """
     name, options = parse_builtin(source)
     if name == "docs":
@@ -109,8 +109,9 @@ def open_text(source: str) -> Names | Docs:
     chosen = tuple(sorted(set(options["locale"].split(",")))) if "locale" in options else available
     for locale in chosen:
         if locale not in available:
-            close = difflib.get_close_matches(locale, available, n=3, cutoff=0.5) or available
-            raise DataError(f"{source}: no names for the locale {locale!r}: there are {listing(close, most=100)}")
+            close = difflib.get_close_matches(locale, available, n=3, cutoff=0.5)
+            advice = f"did you mean {', '.join(close)}?" if close else f"there are {listing(available, most=6)}"
+            raise SourceError(f"{source}: no names for the locale {locale!r}: {advice}")
     return Names(source, chosen)
 
 

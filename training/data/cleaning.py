@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from training.configuration import DataConfig
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# What would make two lines of one string wherever strings are written one a line.
+_BREAK = re.compile("\r\n|\r|\n")
 
 
 class TextSource(Protocol):
@@ -41,6 +43,7 @@ class Tally:
     blank: int = 0
     bad_replaced: int = 0
     bad_skipped: int = 0
+    broken: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Texts:
 def clean(source: TextSource, config: DataConfig, tally: Tally) -> Iterator[Texts]:
     """The texts of a source without blank ones (nothing but white space), in NFC, counting what is left out.
 
+    A line break within a text, as a quoted cell may hold, becomes a space: a string is one line everywhere.
+
     Raises DataError naming source and line for a NUL, and for bad UTF-8 if data.bad_utf8 is error.
     """
     for block in source.blocks(config):
@@ -69,8 +74,17 @@ def clean(source: TextSource, config: DataConfig, tally: Tally) -> Iterator[Text
         tally.blank += len(full) - kept
         if kept:
             texts = block.texts if kept == len(full) else list(compress(block.texts, full))
+            texts = _on_one_line(texts, tally)
             labels = None if block.labels is None else list(compress(block.labels, full))
             yield Texts(_normalized(texts), labels)
+
+
+def _on_one_line(texts: list[str], tally: Tally) -> list[str]:
+    joined = "".join(texts)
+    if "\n" not in joined and "\r" not in joined:
+        return texts
+    tally.broken += sum("\n" in text or "\r" in text for text in texts)
+    return [_BREAK.sub(" ", text) for text in texts]
 
 
 def _normalized(texts: list[str]) -> list[str]:

@@ -19,6 +19,7 @@ from model.alphabet import Alphabet, Ids
 from model.errors import ArtifactError, DataError
 from training.data.cleaning import TextSource
 from training.data.encoding import encode_corpus
+from training.data.repeats import write_sorted_hashes
 from training.data.report import Report
 from training.data.spool import Spool
 from training.data.storage import make_once
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from training.configuration import DataConfig
 
 # Goes up when the same sources and options would be prepared differently.
-_LAYOUT = 1
+_LAYOUT = 2
 Labels = NDArray[np.uint16]
 
 
@@ -38,8 +39,9 @@ Labels = NDArray[np.uint16]
 class Corpus:
     """Strings as rows of ids: a ``Dataset`` of kind "text" and shape (T, V), with a held-out part.
 
-    folder: holds train.npy and held_out.npy (ids, (N, T), uint8 or uint16), tokenizer.json and corpus.json, and with
-    labels train_labels.npy and held_out_labels.npy ((N,), uint16, positions in label_names).
+    folder: holds train.npy and held_out.npy (ids, (N, T), uint8 or uint16), train_hashes.npy ((N,), uint64),
+    tokenizer.json and corpus.json, and with labels train_labels.npy and held_out_labels.npy ((N,), uint16, positions
+    in label_names).
     digest: hex SHA-256 of rows, split, alphabet and labels; paths and times do not enter it.
     """
 
@@ -70,6 +72,14 @@ class Corpus:
     def held_out(self) -> Ids:
         """Ids of the held-out rows, (N, T), a read-only memory map."""
         return self._part("held_out")
+
+    @cached_property
+    def train_hashes(self) -> NDArray[np.uint64]:
+        """A 64-bit hash of each training row, (N,), ascending, a read-only memory map: whether a string is a copy."""
+        hashes: NDArray[np.uint64] = np.load(self.folder / "train_hashes.npy", mmap_mode="r", allow_pickle=False)
+        if hashes.shape != (self.report.train,) or hashes.dtype != np.uint64:
+            raise ValueError(f"train_hashes.npy has the wrong shape {hashes.shape}")
+        return hashes
 
     @cached_property
     def train_labels(self) -> Labels | None:
@@ -109,7 +119,8 @@ class Corpus:
         saved = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
         alphabet = Alphabet.load(folder / "tokenizer.json")
         corpus = cls(folder, alphabet, Report(**saved["report"]), saved["digest"], tuple(saved["labels"]))
-        for part in (corpus.train, corpus.held_out, corpus.train_labels, corpus.held_out_labels):
+        labels = (corpus.train_labels, corpus.held_out_labels)
+        for part in (corpus.train, corpus.train_hashes, corpus.held_out, *labels):
             if part is not None and not len(part):
                 raise ValueError(f"{folder} has an empty part")
         return corpus
@@ -151,6 +162,7 @@ def _prepare(sources: Sequence[TextSource], config: DataConfig, folder: Path) ->
         if len(found.labels) > 1 << 16:
             raise DataError(f"{name} has {len(found.labels)} different labels, at most 65536 can be told apart")
         report, digest = encode_corpus(spool, name, config, alphabet, found, folder)
+    write_sorted_hashes(np.load(folder / "train.npy", mmap_mode="r", allow_pickle=False), folder / "train_hashes.npy")
     alphabet.save(folder / "tokenizer.json")
     saved = {"digest": digest, "labels": sorted(found.labels), "report": asdict(report)}
     (folder / "corpus.json").write_text(json.dumps(saved, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -97,6 +97,7 @@ def encode_corpus(
         blank=found.tally.blank,
         bad_utf8_replaced=found.tally.bad_replaced,
         bad_utf8_skipped=found.tally.bad_skipped,
+        broken=found.tally.broken,
         cut=encoder.cut,
         dropped=encoder.dropped,
         windowed=encoder.windowed,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from model.errors import ConfigurationError, DataError
+from model.errors import ConfigurationError, DataError, SourceError
 from training.data.optional import load_optional
 from training.data.sources import File, Identity
 
@@ -240,7 +240,7 @@ def choose_columns(
     """Positions of the text's column and of the label's (-1 if no label is asked for).
 
     A column is named, or numbered from 1.  Without data.column the only one there is, or one called text, is taken.
-    Raises DataError listing the columns there are.
+    Raises SourceError listing the columns there are.
     """
     labels = -1 if label is None else _position(names, label, where, word)
     if column is not None:
@@ -250,7 +250,7 @@ def choose_columns(
     for choice in (others, named):
         if len(choice) == 1:
             return choice[0], labels
-    raise DataError(f"{where} has the {word}s {listing(names)}: set data.column to the one that holds the text")
+    raise SourceError(f"{where} has the {word}s {listing(names)}: set data.column to the one that holds the text")
 
 
 def _position(names: Sequence[str], wanted: str, where: str, word: str) -> int:
@@ -258,7 +258,7 @@ def _position(names: Sequence[str], wanted: str, where: str, word: str) -> int:
         return list(names).index(wanted)
     if wanted.isdecimal() and 1 <= int(wanted) <= len(names):
         return int(wanted) - 1
-    raise DataError(f"{where} has no {word} {wanted!r}: it has {listing(names)}")
+    raise SourceError(f"{where} has no {word} {wanted!r}: it has {listing(names)}")
 
 
 def listing(names: Sequence[str], most: int = 30) -> str:

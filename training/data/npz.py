@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import DataError
+from model.errors import DataError, SourceError
 from training.data.arrays import Images, Labelled, Labels, Points, Samples, split_samples
 from training.data.lines import listing
 
@@ -42,7 +42,7 @@ def open_npz(source: str, config: DataConfig) -> Points | Images:
 def _read(source: str, config: DataConfig) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """The arrays of samples and of labels."""
     if not Path(source).exists():
-        raise DataError(f"there is no file {source}: check the path")
+        raise SourceError(f"there is no file {source}: check the path")
     try:
         loaded = np.load(source, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
@@ -52,7 +52,7 @@ def _read(source: str, config: DataConfig) -> tuple[NDArray[Any], NDArray[Any] |
             column = config.column or (rest[0] if rest else "")
             for name in (column, config.label):
                 if name is not None and name not in file.files:
-                    raise DataError(f"{source} has no array {name!r}: it has {listing(file.files)}")
+                    raise SourceError(f"{source} has no array {name!r}: it has {listing(file.files)}")
             samples = file[column]
             labels = None if config.label is None else file[config.label]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from model.errors import MissingDependencyError
+from model.errors import MissingDependencyError, how_to_install
 
 # Package to the extra of charwgan that installs it.
 EXTRAS = {"datasets": "hf", "faker": "train", "pyarrow": "train", "sklearn": "train", "zstandard": "train"}
@@ -21,5 +21,5 @@ def load_optional(module: str, purpose: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingDependencyError(
-            f"{purpose} needs the package {package}, which is not installed: pip install 'charwgan[{EXTRAS[package]}]'"
+            f"{purpose} needs the package {package}, which is not installed: {how_to_install(EXTRAS[package])}"
         ) from error

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
 from model.alphabet import Ids
+from training.data.storage import NpyWriter
+
+SLICE = 1 << 16  # rows that are hashed at a time
 
 
 class Repeats:
@@ -50,3 +55,23 @@ def hash_rows(ids: Ids) -> NDArray[np.uint64]:
         hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         hashes ^= hashes >> np.uint64(31)
     return hashes
+
+
+def sorted_hashes(ids: Ids) -> NDArray[np.uint64]:
+    """The hashes of all rows of ids (N, T), (N,), ascending; equal rows have equal ones."""
+    hashes = np.empty(len(ids), dtype=np.uint64)
+    for start in range(0, len(ids), SLICE):
+        hashes[start : start + SLICE] = hash_rows(ids[start : start + SLICE])
+    hashes.sort()
+    return hashes
+
+
+def write_sorted_hashes(ids: Ids, path: Path) -> None:
+    """As ``sorted_hashes``, into an .npy file, with no more than a slice in memory.  Raises OSError."""
+    # Written before it is mapped: where a mapping finds the disk full, the kernel kills the process.
+    with NpyWriter(path, np.dtype(np.uint64)) as writer:
+        for start in range(0, len(ids), SLICE):
+            writer.append(hash_rows(ids[start : start + SLICE]))
+    hashes = np.load(path, mmap_mode="r+", allow_pickle=False)
+    hashes.sort()
+    hashes.flush()

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Report:
     """Counts of lines unless said otherwise; rows are what is learned from (a line gives several windows).
 
-    rare: different characters that became the unknown symbol.  replaced: how often they occurred in the rows.
+    broken: texts with a line break within, which became a space.  rare: different characters that became the unknown
+    symbol.  replaced: how often they occurred in the rows.
     length: T.  symbols: V.
     """
 
@@ -17,6 +18,7 @@ class Report:
     blank: int
     bad_utf8_replaced: int
     bad_utf8_skipped: int
+    broken: int
     cut: int
     dropped: int
     windowed: int
@@ -34,6 +36,7 @@ class Report:
             "blank, left out": self.blank,
             "not UTF-8, repaired": self.bad_utf8_replaced,
             "not UTF-8, left out": self.bad_utf8_skipped,
+            "with a line break within, made a space": self.broken,
             f"longer than {self.length} characters, cut": self.cut,
             f"longer than {self.length} characters, left out": self.dropped,
             f"longer than {self.length} characters, cut into windows": self.windowed,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from model.errors import ConfigurationError, DataError
+from model.errors import ConfigurationError, DataError, SourceError
 from training.data.optional import load_optional
 
 CHUNK = 1 << 20
@@ -150,8 +150,10 @@ def find_files(source: str, wanted: str, stack: ExitStack) -> list[File]:
     """The files that a source stands for: one path, a glob's matches in order of name, or ``-`` for standard input.
 
     wanted: data.format.  stack: closes the temporary files that hold what can be read only once.
-    Raises DataError for a directory, a path that is not there, and a glob without a match.
+    Raises SourceError for a directory, a path that is not there, and a glob without a match.
     """
+    if not source.strip():
+        raise SourceError(f"a source has an empty name, got {source!r}: name a file, or leave it out")
     if source == "-":
         return [_spool("standard input", sys.stdin.buffer, wanted, stack)]
     path = Path(source)
@@ -160,18 +162,20 @@ def find_files(source: str, wanted: str, stack: ExitStack) -> list[File]:
     if exists:
         return [_one_file(path, wanted, stack)]
     if not glob.has_magic(source):
-        raise DataError(f"there is no file {source}: check the path")
+        raise SourceError(f"there is no file {source}: check the path")
     found = [Path(match) for match in sorted(glob.glob(source, recursive=True))]
     files = [_one_file(match, wanted, stack) for match in found if not match.is_dir()]
     if not files:
-        raise DataError(f"no file matches {source}: check the pattern, and quote it so that the shell leaves it alone")
+        raise SourceError(
+            f"no file matches {source}: check the pattern, and quote it so that the shell leaves it alone"
+        )
     return files
 
 
 def _one_file(path: Path, wanted: str, stack: ExitStack) -> File:
     name = str(path)
     if path.is_dir():
-        raise DataError(f"{name} is a directory: name its files with a glob, such as '{path / '*.txt'}'")
+        raise SourceError(f"{name} is a directory: name its files with a glob, such as '{path / '*.txt'}'")
     if not path.is_file():  # a pipe gives its bytes once, and the cache has to know them before they are read
         with reading(name), path.open("rb") as pipe:
             return _spool(name, pipe, wanted, stack)

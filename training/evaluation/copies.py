@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
-from model.alphabet import Alphabet
-from training.evaluation.ngrams import IdMatrix, checked
+from model.alphabet import Alphabet, Ids
+from training.data.repeats import hash_rows, sorted_hashes
+from training.evaluation.ngrams import IdMatrix, checked, checked_shape
 
 NEAREST_SAMPLES = 500
 NEAREST_TRAINING = 50_000
 BLOCK = 10_000
+# Rows that an order is drawn of; beyond it only as many are drawn as are needed.
+SHUFFLED = 1 << 20
 
 Rows = NDArray[np.bytes_]
 
@@ -31,31 +35,41 @@ class Pair:
 
 @dataclass(frozen=True)
 class Originals:
-    """The distinct training strings, ready to be looked up.
+    """The training strings, ready to be looked up.
 
-    rows: (M,) ascending, one fixed-width byte string for each.  texts: those that nearest copies are sought among.
+    hashes: (N,) ascending, one of 64 bits for each; a new string is taken for one of them with probability N / 2^64.
+    texts: those that nearest copies are sought among, all different.
     """
 
     alphabet: Alphabet
-    rows: Rows
+    hashes: NDArray[np.uint64]
     texts: list[str]
 
     @classmethod
-    def of(cls, train: IdMatrix, alphabet: Alphabet, *, limit: int = NEAREST_TRAINING, seed: int = 0) -> Originals:
-        """Training strings (N, T); nearest copies are sought among at most `limit` of the distinct ones, by seed.
+    def of(
+        cls,
+        train: IdMatrix,
+        alphabet: Alphabet,
+        *,
+        hashes: NDArray[np.uint64] | None = None,
+        limit: int = NEAREST_TRAINING,
+        seed: int = 0,
+    ) -> Originals:
+        """Training strings (N, T); nearest copies are sought among at most `limit` different ones, by seed.
 
-        Raises ValueError for an empty set or an id beyond V.
+        hashes: of train, as ``Corpus.train_hashes`` has them; made here if None.
+        Raises ValueError for an empty set, or for an id beyond V among the strings that are looked at.
         """
-        rows, first = np.unique(as_rows(checked(train, alphabet.size, "the training set")), return_index=True)
-        if first.size > limit:
-            first = np.sort(np.random.default_rng(seed).choice(first, limit, replace=False))
-        return cls(alphabet, rows, alphabet.decode(train[first]) if limit else [])
+        checked_shape(train, "the training set")
+        if hashes is None:
+            hashes = sorted_hashes(_as_stored(checked(train, alphabet.size, "the training set"), alphabet))
+        return cls(alphabet, hashes, alphabet.decode(_distinct(train, alphabet, limit, seed)) if limit else [])
 
     def copied(self, ids: IdMatrix) -> float:
         """Share of the strings (N, T) that are training strings, character for character."""
-        rows = as_rows(checked(ids, self.alphabet.size, "the samples"))
-        place = np.minimum(np.searchsorted(self.rows, rows), self.rows.size - 1)
-        return float(np.mean(self.rows[place] == rows))
+        rows = hash_rows(_as_stored(checked(ids, self.alphabet.size, "the samples"), self.alphabet))
+        place = np.minimum(np.searchsorted(self.hashes, rows), self.hashes.size - 1)
+        return float(np.mean(self.hashes[place] == rows))
 
     def nearest(self, ids: IdMatrix, *, limit: int = NEAREST_SAMPLES, seed: int = 0) -> list[Pair]:
         """The most similar training string of at most `limit` of the strings (N, T), drawn by seed.
@@ -83,7 +97,10 @@ def unique_share(ids: IdMatrix) -> float:
 
 def subsample(count: int, limit: int, seed: int | tuple[int, ...]) -> NDArray[np.int64]:
     """min(count, limit) of the rows 0 to count - 1 in a random order, by seed."""
-    return np.random.default_rng(seed).permutation(count)[:limit]
+    random = np.random.default_rng(seed)
+    if count <= max(SHUFFLED, limit):
+        return random.permutation(count)[:limit]
+    return random.choice(count, limit, replace=False)
 
 
 def as_rows(ids: IdMatrix) -> Rows:
@@ -93,6 +110,21 @@ def as_rows(ids: IdMatrix) -> Rows:
     """
     ids = np.ascontiguousarray(ids)
     return ids.view(f"S{ids.shape[1] * ids.dtype.itemsize}")[:, 0]
+
+
+def _as_stored(ids: IdMatrix, alphabet: Alphabet) -> Ids:
+    """Ids (N, T) in the type that a corpus is stored in: a row's hash is of its bytes."""
+    return cast(Ids, ids.astype(alphabet.dtype, copy=False))
+
+
+def _distinct(train: IdMatrix, alphabet: Alphabet, limit: int, seed: int) -> IdMatrix:
+    """At most `limit` different rows of train (N, T), by seed: of all, or where there are very many of some."""
+    some = train if len(train) <= 4 * limit else train[np.sort(subsample(len(train), 2 * limit, seed))]
+    some = checked(some, alphabet.size, "the training set")
+    first = np.unique(as_rows(some), return_index=True)[1]
+    if first.size > limit:
+        first = np.sort(np.random.default_rng(seed).choice(first, limit, replace=False))
+    return some[first]
 
 
 def _similarities(texts: Sequence[str], others: Sequence[str]) -> NDArray[np.float32]:

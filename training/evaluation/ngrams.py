@@ -30,13 +30,18 @@ def checked(ids: IdMatrix, size: int, what: str) -> IdMatrix:
     size: V.  what: names the set in errors.
     Raises ValueError if the set is empty, is not a matrix or holds an id that is not below V.
     """
+    checked_shape(ids, what)
+    if not np.issubdtype(ids.dtype, np.integer) or int(ids.min()) < 0 or int(ids.max()) >= size:
+        raise ValueError(f"{what} must hold ids from 0 to {size - 1}, got {ids.min()} to {ids.max()} ({ids.dtype})")
+    return np.where(np.logical_or.accumulate(ids == PADDING, axis=1), ids.dtype.type(PADDING), ids)
+
+
+def checked_shape(ids: IdMatrix, what: str) -> None:
+    """Raises ValueError unless ids is a matrix (N, T) that holds something; nothing of it is read."""
     if ids.ndim != 2:
         raise ValueError(f"{what} must be ids of shape (N, T), got shape {ids.shape}")
     if ids.size == 0:
         raise ValueError(f"{what} must hold at least 1 string of length 1, got shape {ids.shape}")
-    if not np.issubdtype(ids.dtype, np.integer) or int(ids.min()) < 0 or int(ids.max()) >= size:
-        raise ValueError(f"{what} must hold ids from 0 to {size - 1}, got {ids.min()} to {ids.max()} ({ids.dtype})")
-    return np.where(np.logical_or.accumulate(ids == PADDING, axis=1), ids.dtype.type(PADDING), ids)
 
 
 @dataclass(frozen=True)

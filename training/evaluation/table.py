@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import RenderableType
 
 from model.alphabet import PADDING, Alphabet
@@ -14,7 +15,7 @@ from training.evaluation import layout, portraits
 from training.evaluation.bits import CharacterModel
 from training.evaluation.chains import MarkovChain
 from training.evaluation.copies import Originals, Pair, subsample, unique_share
-from training.evaluation.ngrams import ORDERS, IdMatrix, NgramProfile, checked
+from training.evaluation.ngrams import ORDERS, IdMatrix, NgramProfile, checked, checked_shape
 
 CHAINS = {order: f"Markov {order}" for order in (2, 3, 4, 5)}
 CLASSIC = 640
@@ -164,6 +165,7 @@ def score_table(
     held_out: IdMatrix,
     samples: IdMatrix,
     alphabet: Alphabet,
+    hashes: NDArray[np.uint64] | None = None,
     n: int = 3000,
     seed: int = 0,
     name: str = "model",
@@ -173,6 +175,7 @@ def score_table(
 
     train, held_out, samples, and each named set of extra: ids (N, T).  Every row and the held-out reference hold the
     same number of strings: n, or as many as the smallest of the sets has.
+    hashes: of train, as ``Corpus.train_hashes`` has them, and then only rows drawn by seed are read of a large train.
 
     The row ``real`` is made of two halves, since no text can be compared with itself.  Its JS columns and reverse
     bits are those of training strings drawn by seed, which share no line with the reference: that is the floor.  Its
@@ -182,16 +185,12 @@ def score_table(
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
-    train, held_out, generated = _checked_sets(train, held_out, [(name, samples), *(extra or {}).items()], alphabet)
+    generated = _checked_sets(train, held_out, [(name, samples), *(extra or {}).items()], alphabet)
     size = min(n, *(len(ids) for ids in (train, held_out, *generated.values())))
-    reference = held_out[subsample(len(held_out), size, (seed, 0))]
-    floor = train[subsample(len(train), size, (seed, 1))]
-    fitted = train[subsample(len(train), max(1, FIT_POSITIONS // train.shape[1]), (seed, 2))]
-    judge = _judge(train, fitted, reference, alphabet, seed)
-    rows = [Row("real", judge.scores(floor, reference)[0], (seed, 1))]
-    for order, title in CHAINS.items():
-        drawn = MarkovChain.fit(fitted, alphabet.size, order).sample(size, (seed, order))
-        rows.append(Row(title, judge.scores(drawn, drawn)[0], (seed, order)))
+    reference = _drawn(held_out, "the held-out set", alphabet, size, (seed, 0))
+    fitted = _drawn(train, "the training set", alphabet, max(1, FIT_POSITIONS // train.shape[1]), (seed, 2))
+    judge = _judge(Originals.of(train, alphabet, hashes=hashes, seed=seed), fitted, reference, seed)
+    rows = [_real(judge, _drawn(train, "the training set", alphabet, size, (seed, 1))), *_chains(judge, fitted, size)]
     pairs = {}
     for title, ids in generated.items():
         scores, pairs[title] = judge.scores(ids[:size], ids[:size])
@@ -215,25 +214,47 @@ def score_table(
 
 def _checked_sets(
     train: IdMatrix, held_out: IdMatrix, generated: Sequence[tuple[str, IdMatrix]], alphabet: Alphabet
-) -> tuple[IdMatrix, IdMatrix, dict[str, IdMatrix]]:
-    """Training, held-out and named generated sets, all of one T.  Raises ValueError if they are not."""
+) -> dict[str, IdMatrix]:
+    """The named generated sets, of the T of the other two.  Raises ValueError if they are not."""
     names = ["real", *CHAINS.values(), *(title for title, _ in generated)]
     if len(set(names)) != len(names):
         raise ValueError(f"every row needs a name of its own, got {', '.join(names)}")
-    sets = [("the training set", train), ("the held-out set", held_out), *generated]
-    clean = [checked(ids, alphabet.size, title) for title, ids in sets]
-    if len(lengths := {ids.shape[1] for ids in clean}) > 1:
+    checked_shape(train, "the training set")
+    checked_shape(held_out, "the held-out set")
+    clean = {title: checked(ids, alphabet.size, title) for title, ids in generated}
+    if len(lengths := {ids.shape[1] for ids in (train, held_out, *clean.values())}) > 1:
         raise ValueError(f"all sets must have the same length T, got {', '.join(map(str, sorted(lengths)))}")
-    return clean[0], clean[1], {title: ids for (title, _), ids in zip(generated, clean[2:], strict=True)}
+    return clean
 
 
-def _judge(train: IdMatrix, fitted: IdMatrix, reference: IdMatrix, alphabet: Alphabet, seed: int) -> _Judge:
+def _drawn(ids: IdMatrix, what: str, alphabet: Alphabet, most: int, seed: tuple[int, ...]) -> IdMatrix:
+    """At most so many rows of ids (N, T), drawn by seed; the others are not read."""
+    return checked(ids[subsample(len(ids), most, seed)], alphabet.size, what)
+
+
+def _judge(originals: Originals, fitted: IdMatrix, reference: IdMatrix, seed: int) -> _Judge:
+    """fitted: training strings to learn from; reference: held-out ones; ids (N, T)."""
+    alphabet = originals.alphabet
     return _Judge(
         alphabet=alphabet,
         held_out=reference,
         profile=NgramProfile(reference, alphabet.size),
         classic=NgramProfile(fitted, alphabet.size, orders=(4,), forms=("padded",)),
-        originals=Originals.of(train, alphabet, seed=seed),
+        originals=originals,
         language=CharacterModel.fit(fitted, alphabet.size),
         seed=seed,
     )
+
+
+def _real(judge: _Judge, floor: IdMatrix) -> Row:
+    """The row of real text; floor: as many training strings (N, T) as there are held-out ones."""
+    return Row("real", judge.scores(floor, judge.held_out)[0], (judge.seed, 1))
+
+
+def _chains(judge: _Judge, fitted: IdMatrix, size: int) -> list[Row]:
+    """The rows of the Markov chains, learned from fitted (N, T), with `size` strings each."""
+    rows = []
+    for order, title in CHAINS.items():
+        drawn = MarkovChain.fit(fitted, judge.alphabet.size, order).sample(size, (judge.seed, order))
+        rows.append(Row(title, judge.scores(drawn, drawn)[0], (judge.seed, order)))
+    return rows

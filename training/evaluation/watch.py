@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.alphabet import PADDING, Alphabet
 from training.evaluation.copies import Originals, subsample, unique_share
-from training.evaluation.ngrams import IdMatrix, NgramProfile, checked
+from training.evaluation.ngrams import IdMatrix, NgramProfile, checked, checked_shape
 
 UNIQUE_BOUND = 0.5
 
@@ -17,21 +18,33 @@ class Watch:
     """Scores of samples against held-out text whose n-grams were counted once."""
 
     def __init__(
-        self, train: IdMatrix, held_out: IdMatrix, alphabet: Alphabet, *, n: int = 1000, seed: int = 0
+        self,
+        train: IdMatrix,
+        held_out: IdMatrix,
+        alphabet: Alphabet,
+        *,
+        hashes: NDArray[np.uint64] | None = None,
+        n: int = 1000,
+        seed: int = 0,
     ) -> None:
         """train, held_out: ids (N, T).  n: samples scored at a time, fewer where train or held_out hold fewer.
 
-        Raises ValueError for an empty set, an id beyond V or n < 1.
+        hashes: of train, as ``Corpus.train_hashes`` has them, and then only n rows of train are read; else they are
+        made here, of all rows.
+        Raises ValueError for an empty set, an id beyond V among the rows that are read, or n < 1.
         """
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
+        for ids, what in ((train, "the training set"), (held_out, "the held-out set")):
+            checked_shape(ids, what)
         self.alphabet = alphabet
         self.n = min(n, len(train), len(held_out))
-        self._train = checked(train, alphabet.size, "the training set")[subsample(len(train), self.n, (seed, 0))]
+        drawn = train[subsample(len(train), self.n, (seed, 0))]
+        self._train = checked(drawn, alphabet.size, "the training set")
         # Real text meets real text of its own size, as the samples do: the floor is a floor at this size only.
         reference = held_out[subsample(len(held_out), self.n, (seed, 1))]
         self._profile = NgramProfile(reference, alphabet.size, orders=(4,), forms=("padded",))
-        self._originals = Originals.of(train, alphabet, limit=0)
+        self._originals = Originals.of(train, alphabet, hashes=hashes, limit=0)
         self._floors: dict[int, float | None] = {}
         self.real_unique = unique_share(self._train)
         self.real_empty = _empty_share(self._train)

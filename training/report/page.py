@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from training.evaluation import layout
 from training.evaluation.table import DEFINITIONS, ScoreTable
 from training.report.figures import bar_figure, line_figure
 from training.report.read import Curve, Run, read_run
+from training.runs import SPEED, write_whole
 
 STRINGS = 16
 # Keys of the log that are clocks, told in the summary and not drawn.
@@ -49,19 +49,17 @@ def write_report(run: Path) -> Path:
     """Write ``run/report.html`` from what the run's folder holds so far, and return its path.
 
     Missing or unreadable parts are left out, and said so on the page.  An older report is replaced at once.
-    Raises RunError if there is no such folder.
+    Raises RunError if there is no such folder, or if the disk refuses.
     """
-    page = _page(read_run(run))
-    path, partial = run / "report.html", run / ".report.html.partial"
+    path = run / "report.html"
     # A string read from JSON may hold a lone surrogate, which UTF-8 has no bytes for.
-    partial.write_text(page, encoding="utf-8", errors="replace")
-    os.replace(partial, path)
+    write_whole(path, _page(read_run(run)).encode("utf-8", errors="replace"))
     return path
 
 
 def _page(run: Run) -> str:
     sections = [
-        _problems(run.problems),
+        _problems([*run.problems, *_alarms(run)]),
         _scores(run.table),
         _curves(run.curves),
         _samples(run),
@@ -88,7 +86,7 @@ def _summary(run: Run) -> str:
     last = {key: curve.values[-1] for key, curve in run.curves.items()}
     if run.curves:
         facts.append(f"{max(curve.rounds[-1] for curve in run.curves.values()):,.0f} rounds")
-    for key, unit in {"seconds": "s", "cpu_seconds": "CPU-s", "strings_per_second": "strings/s at the end"}.items():
+    for key, unit in {"seconds": "s", "cpu_seconds": "CPU-s", SPEED: "samples/s at the end"}.items():
         if key in last:
             facts.append(f"{last[key]:,.0f} {unit}")
     return ", ".join(facts) or "nothing was logged yet"
@@ -97,6 +95,15 @@ def _summary(run: Run) -> str:
 def _problems(problems: Sequence[str]) -> str:
     items = "".join(f"<li>{_safe(problem)}</li>" for problem in problems)
     return f'<ul class="problems">{items}</ul>' if items else ""
+
+
+def _alarms(run: Run) -> list[str]:
+    """What the looks at the samples warned of, in one line: how often, and the last."""
+    if not run.alarms:
+        return []
+    number, warning = run.alarms[-1]
+    now = "and still at the last look" if number == run.last_look else f"not any more at round {run.last_look}"
+    return [f"alarms: {len(run.alarms)}, the last at round {number}, {now}: {warning}"]
 
 
 def _table(heads: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]]) -> str:
@@ -114,7 +121,8 @@ def _scores(table: ScoreTable | None) -> str:
     for row in table.rows:
         cells = [f'<td class="number">{layout.figure(row.scores.get(key))}</td>' for key in columns]
         plain = row.name == "real" or row.name.startswith("Markov ")
-        rows.append(("" if plain else "model", [f"<th>{_safe(row.name)}</th>", *cells]))
+        seed = "" if row.seed is None else f' title="seed {_safe(", ".join(map(str, row.seed)))}"'
+        rows.append(("" if plain else "model", [f"<th{seed}>{_safe(row.name)}</th>", *cells]))
     notes = "".join(f'<li class="soft">{_safe(note)}</li>' for note in table.notes())
     return f"<h2>Scores</h2>{_table(['<th></th>', *heads], rows)}<ul>{notes}</ul>"
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from model.errors import RunError
 from training.evaluation.table import ScoreTable
+from training.runs import ALARM, is_look
 
 SNAPSHOTS = 6
 
@@ -31,7 +32,8 @@ class Run:
     """A run's folder in memory.
 
     curves: by log key.  texts: (round, strings), pictures: (round, PNG), both ascending and at most SNAPSHOTS.
-    table: None where the run was not evaluated.  problems: sentences about what could not be read.
+    table: None where the run was not evaluated where it stands.  problems: sentences about what could not be read.
+    alarms: (round, warning) ascending.  last_look: the last round at which there were scores or a warning.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Run:
     pictures: list[tuple[int, bytes]]
     table: ScoreTable | None
     problems: list[str]
+    alarms: list[tuple[int, str]] = field(default_factory=list)
+    last_look: int | None = None
 
 
 def read_run(folder: Path) -> Run:
@@ -49,15 +53,20 @@ def read_run(folder: Path) -> Run:
     if not folder.is_dir():
         raise RunError(f"cannot report on {folder}: there is no such folder")
     problems: list[str] = []
+    log = _log(folder / "log.jsonl", problems)
+    curves = _curves(log)
+    last = max((round(curve.rounds[-1]) for curve in curves.values()), default=None)
     return Run(
         name=folder.resolve().name,
         config=_json(folder / "config.json", problems),
         data=_json(folder / "data.json", problems),
-        curves=_curves(folder / "log.jsonl", problems),
+        curves=curves,
         texts=[(n, _lines(path)) for n, path in _snapshots(folder / "samples", ".txt")],
         pictures=[(n, path.read_bytes()) for n, path in _snapshots(folder / "samples", ".png")],
-        table=_table(folder / "metrics.json", problems),
+        table=_table(folder / "metrics.json", last, problems),
         problems=problems,
+        alarms=[(round(at), str(row[ALARM])) for at, row in log.items() if ALARM in row],
+        last_look=max((round(at) for at, row in log.items() if is_look(row)), default=None),
     )
 
 
@@ -76,8 +85,12 @@ def _json(path: Path, problems: list[str]) -> dict[str, Any]:
     return tree
 
 
-def _table(path: Path, problems: list[str]) -> ScoreTable | None:
+def _table(path: Path, last: int | None, problems: list[str]) -> ScoreTable | None:
+    """The table of scores; none, with a problem noted, if it is of another round than the last one logged."""
     tree = _json(path, problems)
+    if last is not None and tree.get("round", last) != last:
+        problems.append(f"{path.name} is left out: it is of round {tree['round']}, and the run is at round {last}")
+        return None
     try:
         return ScoreTable.from_dict(tree) if tree else None
     except ValueError as error:
@@ -85,9 +98,12 @@ def _table(path: Path, problems: list[str]) -> ScoreTable | None:
         return None
 
 
-def _curves(path: Path, problems: list[str]) -> dict[str, Curve]:
-    """Every finite figure of the log by key.  Of a round logged twice, before and after a resume, the later counts."""
-    rows: dict[float, dict[str, float]] = {}
+def _log(path: Path, problems: list[str]) -> dict[float, dict[str, Any]]:
+    """The finite figures and the alarm of each round, ascending.
+
+    Of a round logged twice, before and after a resume, the later counts.
+    """
+    rows: dict[float, dict[str, Any]] = {}
     unreadable = unfinite = 0
     for row in _log_rows(path):
         at = _number(row.get("round")) if row else None
@@ -96,17 +112,24 @@ def _curves(path: Path, problems: list[str]) -> dict[str, Curve]:
             continue
         figures = {key: _number(value) for key, value in row.items() if key != "round"}
         unfinite += sum(isinstance(row[key], float) for key, value in figures.items() if value is None)
-        rows.setdefault(at, {}).update({key: value for key, value in figures.items() if value is not None})
+        told = {key: value for key, value in figures.items() if value is not None}
+        rows.setdefault(at, {}).update(told | ({ALARM: row[ALARM]} if isinstance(row.get(ALARM), str) else {}))
     if unreadable:
         problems.append(f"{path.name}: unreadable lines passed over: {unreadable}")
     if unfinite:
         problems.append(f"{path.name}: values not finite or beyond 1e100, left out of the curves: {unfinite}")
+    return dict(sorted(rows.items()))
+
+
+def _curves(log: Mapping[float, Mapping[str, Any]]) -> dict[str, Curve]:
+    """Every figure of the log by key."""
     curves: dict[str, Curve] = {}
-    for at in sorted(rows):
-        for key, value in rows[at].items():
-            curve = curves.setdefault(key, Curve())
-            curve.rounds.append(at)
-            curve.values.append(value)
+    for at, row in log.items():
+        for key, value in row.items():
+            if key != ALARM:
+                curve = curves.setdefault(key, Curve())
+                curve.rounds.append(at)
+                curve.values.append(value)
     return curves
 
 

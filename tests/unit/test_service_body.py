@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.body import parse
 from service.errors import ProblemError
-from service.schemas import MAX_SEED, GenerateRequest, generate_request, parse
+from service.schemas import MAX_SEED, GenerateRequest, InterpolateRequest, Request, ScoreRequest, bounded
+from service.settings import Settings
+
+SMALL = bounded(GenerateRequest, Settings(model=Path("names"), max_n=5, max_stream_n=10_000))
 
 
-def problem_of(body: bytes, max_n: int = 10_000) -> ProblemError:
+def problem_of(body: bytes, schema: type[Request] = SMALL) -> ProblemError:
     with pytest.raises(ProblemError) as refused:
-        parse(body, generate_request(max_n))
+        parse(body, schema)
     return refused.value
 
 
@@ -25,19 +30,51 @@ def test_defaults_are_one_string_and_a_drawn_seed() -> None:
 
 def test_the_bounds_themselves_are_accepted() -> None:
     body = json.dumps({"n": 10_000, "seed": MAX_SEED}).encode()
-    assert parse(body, generate_request(10_000)).model_dump() == {"n": 10_000, "seed": MAX_SEED}
+    wanted = parse(body, SMALL)
+    assert (wanted.n, wanted.seed) == (10_000, MAX_SEED)
 
 
 def test_a_lower_bound_of_the_settings_is_kept_and_named() -> None:
-    problem = problem_of(b'{"n": 6}', max_n=5)
+    problem = problem_of(b'{"n": 10001}')
+    bound = "an integer between 1 and 10000"
     assert problem.errors == [
-        {
-            "field": "n",
-            "detail": "n must be an integer between 1 and 5, got 6",
-            "bound": "an integer between 1 and 5",
-            "given": 6,
-        }
+        {"field": "n", "detail": f"n must be {bound}, got 10001", "bound": bound, "given": 10_001}
     ]
+
+
+BOUNDS = {
+    '{"temperature": 101}': "temperature must be a number above 0 and at most 100, got 101",
+    '{"mode": "beam"}': "mode must be one of argmax, sample, got a string of 4",
+    '{"unique": 1}': "unique must be true or false, got 1",
+    '{"charset": ""}': "charset must be a string of 1 to 4096 characters of Unicode, got a string of 0",
+    '{"max_attempts": 0}': "max_attempts must be an integer between 1 and 1000000, got 0",
+    '{"deadline_s": 61}': "deadline_s must be a number above 0 and at most 60, got 61",
+}
+
+
+@pytest.mark.parametrize(("body", "detail"), BOUNDS.items())
+def test_each_kind_of_field_is_told_with_its_bound(body: str, detail: str) -> None:
+    assert problem_of(body.encode()).detail == detail
+
+
+NESTED: dict[str, tuple[type[Request], str]] = {
+    '{"texts": []}': (ScoreRequest, "texts must be an array of 1 to 1000 items, got an array of 0"),
+    '{"texts": ["a", 2]}': (ScoreRequest, "texts[1] must be a string of 0 to 1024 characters of Unicode, got 2"),
+    '{"from": {"seed": -1}, "to": {}}': (
+        InterpolateRequest,
+        f"from.seed must be an integer between 0 and {MAX_SEED}, got -1",
+    ),
+    '{"from": {"x": 1}, "to": {}}': (
+        InterpolateRequest,
+        "a key in from is not known: the keys are seed, first, latent",
+    ),
+    '{"from": {}}': (InterpolateRequest, "to is missing: it must be an object"),
+}
+
+
+@pytest.mark.parametrize(("body", "schema", "detail"), [(body, *rest) for body, rest in NESTED.items()])
+def test_what_lies_within_a_field_is_told_with_its_place(body: str, schema: type[Request], detail: str) -> None:
+    assert problem_of(body.encode(), schema).detail == detail
 
 
 def test_every_wrong_field_is_named_at_once() -> None:

@@ -1,0 +1,62 @@
+"""What the command line asks of a model folder: strings of a seed, all or one part of several, and scores of lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from model.errors import ConfigurationError
+from model.reading import read_texts
+from model.terminal import as_shown
+from model.threads import check_threads
+
+MOST = 2**53  # strings of a seed that are numbered; their numbers pass through JSON unharmed
+
+
+def strings(model: Path, threads: int | None, seed: int, first: int, n: int) -> Iterator[list[str]]:
+    """Strings first .. first + n - 1 of a seed in slices, from a model folder.
+
+    Raises ArtifactError at once if it is no model, ConfigurationError for more threads than processors.
+    """
+    from model.artifact import Artifact
+    from model.sampler import Sampler
+
+    check_threads(threads, "--threads")
+    return Sampler(Artifact.load(model), threads).stream(seed, first, n)
+
+
+def scored(model: Path, file: BinaryIO, name: str, *, as_json: bool) -> Iterator[list[str]]:
+    """Lines of the critic's score of each text of a file and the text, in slices; name: of the file, for messages.
+
+    Raises ArtifactError if the folder is no model, DataError as ``read_texts`` does.
+    """
+    from model.artifact import Artifact
+    from model.sampler import Scorer
+
+    scorer = Scorer(Artifact.load(model))
+    for texts in read_texts(file, name):
+        scores = scorer.scores(texts).tolist()
+        if as_json:
+            rows = ({"text": text, "score": score} for text, score in zip(texts, scores, strict=True))
+            yield [json.dumps(row, ensure_ascii=False) for row in rows]
+        else:
+            yield [f"{score:.6f}\t{text}" for text, score in zip(as_shown(texts), scores, strict=True)]
+
+
+def part_of(shard: str | None, first: int, n: int) -> tuple[int, int]:
+    """First string and number of strings of part i of K, "i/K"; of all where shard is None.
+
+    Raises ConfigurationError if it is not that, or if there are not so many strings of a seed.
+    """
+    if first + n > MOST:
+        raise ConfigurationError(f"--first plus -n must be at most {MOST} (2^53), got {first + n}: take fewer strings")
+    if shard is None:
+        return first, n
+    number, slash, count = shard.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and int(number) < int(count)):
+        raise ConfigurationError(f"--shard takes i/K with i from 0 to K - 1, such as 0/4, got {shard!r}")
+    i, k = int(number), int(count)
+    start, end = n * i // k, n * (i + 1) // k
+    return first + start, end - start

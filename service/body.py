@@ -1,0 +1,182 @@
+"""The reading of a JSON body without mercy.
+
+Python's JSON reader is lenient where JSON is not: NaN, Infinity and duplicate keys pass it.  Here they do not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from starlette.requests import Request
+
+from service.errors import ProblemError
+from service.schemas import Schema
+
+MOST_ERRORS = 10  # fields named in one answer
+KINDS_OF_VALUE = {str: "a string", bool: "a boolean", type(None): "null", list: "an array", dict: "an object"}
+
+
+async def read_body(request: Request, schema: type[Schema]) -> Schema:
+    """The body of a request, checked.  Raises ProblemError: 400, 415 or 422, and whatever reading it raises."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise ProblemError("unsupported-media-type", "Content-Type must be application/json")
+    return parse(await request.body(), schema)
+
+
+def parse(body: bytes, schema: type[Schema]) -> Schema:
+    """A JSON body, checked.  Raises ProblemError naming each field, its bound and the value."""
+    content = _load(body, schema)
+    if not isinstance(content, dict):
+        raise ProblemError("malformed-body", f"the body must be a JSON object, got {given(content)}")
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        told = [_field_error(schema, item["loc"], item["input"], item["type"] == "missing") for item in found]
+        # Unknown keys are not named, so that once says it all.
+        raise invalid(list({item["detail"]: item for item in told}.values())[:MOST_ERRORS]) from None
+
+
+def invalid(errors: Sequence[Mapping[str, Any]]) -> ProblemError:
+    """The problem of fields that are out of bounds."""
+    return ProblemError("invalid-field", "; ".join(item["detail"] for item in errors), errors=errors)
+
+
+class _DuplicateError(Exception):
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise _DuplicateError([name for name, _ in pairs])
+    return content
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ProblemError("malformed-body", f"{name} is not JSON: numbers must be finite")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+
+
+def _load(body: bytes, schema: type[BaseModel]) -> Any:
+    try:
+        return _DECODER.decode(body.decode())
+    except _DuplicateError as error:
+        twice = (name for name in error.names if error.names.count(name) > 1 and name in _names(schema))
+        field = next(twice, None)
+        detail = f"{field or 'a key'} is given more than once"
+        errors = [{"field": field, "detail": detail, "bound": "each key once"}]
+        raise ProblemError("malformed-body", detail, errors=errors) from None
+    except UnicodeDecodeError as error:
+        raise ProblemError("malformed-body", f"the body must be UTF-8; byte {error.start} is not") from None
+    except json.JSONDecodeError as error:
+        detail = f"{error.msg} at character {error.pos}" if body else 'it is empty; "{}" takes every default'
+        raise ProblemError("malformed-body", f"the body must be JSON: {detail}") from None
+    except ValueError:  # an integer of more digits than Python reads
+        raise ProblemError("malformed-body", "the body holds a number of too many digits") from None
+    except RecursionError:
+        raise ProblemError("malformed-body", "the body is nested too deeply") from None
+
+
+def _names(schema: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields by the names that they have in JSON."""
+    return {field.alias or name: field for name, field in schema.model_fields.items()}
+
+
+def _field_error(schema: type[BaseModel], place: tuple[int | str, ...], value: object, missing: bool) -> dict[str, Any]:
+    names, path = _names(schema), ""
+    for depth, part in enumerate(place):
+        if isinstance(part, int):  # the place in an array
+            path += f"[{part}]"
+            continue
+        if part not in names:
+            return _unknown(names, path)
+        field, path = names[part], f"{path}.{part}" if path else part
+        inner = _inner_model(field)
+        if inner is not None and depth + 1 < len(place):
+            names = _names(inner)
+    if not place:  # pydantic gives no place to a key that holds half of a surrogate pair
+        return _unknown(names, path)
+    bound = bound_of(field) if not path.endswith("]") else bound_of_item(field)
+    if missing:
+        return {"field": path, "detail": f"{path} is missing: it must be {bound}", "bound": bound}
+    shown = given(value)
+    return {"field": path, "detail": f"{path} must be {bound}, got {shown}", "bound": bound, "given": shown}
+
+
+def _unknown(names: Mapping[str, FieldInfo], path: str) -> dict[str, Any]:
+    known = ", ".join(names)
+    where = f" in {path}" if path else ""
+    # The key itself is text of the request, and so is not repeated.
+    return {"field": None, "detail": f"a key{where} is not known: the keys are {known}", "bound": known}
+
+
+def _inner_model(field: FieldInfo) -> type[BaseModel] | None:
+    annotation = field.annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def bound_of(field: FieldInfo) -> str:
+    """What a field accepts, in words."""
+    return _describe(field.annotation, field.metadata)
+
+
+def bound_of_item(field: FieldInfo) -> str:
+    """What the items of an array accept, in words."""
+    (item,) = (each for each in _members(field.annotation) if get_origin(each) is list)
+    (inner,) = get_args(item)
+    metadata = getattr(inner, "__metadata__", ())
+    return _describe(get_args(inner)[0] if metadata else inner, [m for each in metadata for m in each.metadata])
+
+
+def _members(annotation: Any) -> list[Any]:
+    union = get_origin(annotation) in (Union, types.UnionType)
+    return [each for each in get_args(annotation) if each is not type(None)] if union else [annotation]
+
+
+def _describe(annotation: Any, metadata: Sequence[Any]) -> str:
+    (kind, *_) = _members(annotation)
+    limits: dict[str, Any] = {}
+    for item in metadata:
+        for name in ("ge", "gt", "le", "min_length", "max_length"):
+            if (limit := getattr(item, name, None)) is not None:
+                limits[name] = limit
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    if kind is bool:
+        return "true or false"
+    if kind in (int, float):
+        noun = "an integer" if kind is int else "a number"
+        low = f"{limits['ge']:g}" if isinstance(limits.get("ge"), float) else limits.get("ge")
+        high = f"{limits['le']:g}" if isinstance(limits.get("le"), float) else limits.get("le")
+        return (
+            f"{noun} above {limits['gt']} and at most {high}" if "gt" in limits else f"{noun} between {low} and {high}"
+        )
+    least, most = limits.get("min_length", 0), limits.get("max_length")
+    if kind is str:
+        return f"a string of {least} to {most} characters of Unicode"
+    if get_origin(kind) is list:
+        return f"an array of {least} to {most} items"
+    return "an object"
+
+
+def given(value: object) -> int | float | str:
+    """A value as an answer may show it: a number itself, of anything else only the kind."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else "a number beyond floating point"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) < 2**63 else "an integer of more than 63 bits"
+    if isinstance(value, str | list):
+        kind = "a string" if isinstance(value, str) else "an array"
+        return f"{kind} of {len(value)}"
+    return KINDS_OF_VALUE.get(type(value), "a value of another kind")

@@ -1,0 +1,68 @@
+"""One run of the network for pieces of several jobs, and how many strings a second runs make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from model.sampler import Part
+from service.jobs import Making, Outcome, Piece, Scoring
+
+
+def infer(pieces: Sequence[Piece]) -> list[Outcome]:
+    """What a run gives each of its pieces, all of one model and all to be made or all to be scored."""
+    return _score(pieces) if isinstance(pieces[0].job, Scoring) else _make(pieces)
+
+
+def _make(pieces: Sequence[Piece]) -> list[Outcome]:
+    """The strings of the pieces, in one pass of the generator."""
+    rows, parts, start = [], [], 0
+    for piece in pieces:
+        job = piece.job
+        assert isinstance(job, Making)
+        rows.append(job.latents(piece))
+        if job.decoding is not None:
+            parts.append(Part(start, start + piece.n, job.seed, piece.first, job.decoding))
+        start += piece.n
+    latents = rows[0] if len(rows) == 1 else np.concatenate(rows)
+    texts = pieces[0].job.version.engine.texts(latents, parts)
+    if len(texts) != start:
+        raise RuntimeError(f"the engine made {len(texts)} strings of {start} latents")
+    outcomes, start = [], 0
+    for piece in pieces:
+        end = start + piece.n
+        outcomes.append(piece.job.settle(piece, texts[start:end], latents[start:end]))
+        start = end
+    return outcomes
+
+
+def _score(pieces: Sequence[Piece]) -> list[Outcome]:
+    """The scores of the pieces, in one pass of the critic."""
+    texts: list[str] = []
+    for piece in pieces:
+        assert isinstance(piece.job, Scoring)
+        texts += piece.job.texts(piece)
+    scores = pieces[0].job.version.engine.scores(texts).tolist()
+    outcomes, start = [], 0
+    for piece in pieces:
+        outcomes.append(piece.job.settle(piece, scores[start : start + piece.n], None))
+        start += piece.n
+    return outcomes
+
+
+class Rate:
+    """Strings per second of the engine while it runs, the latest runs weighing most."""
+
+    KEEP = 0.9  # the weight of a run is 0.9 times that of the next one
+
+    def __init__(self) -> None:
+        self.per_s: float | None = None
+        self._strings = 0.0
+        self._seconds = 0.0
+
+    def add(self, strings: int, seconds: float) -> None:
+        """Count one run."""
+        self._strings = self.KEEP * self._strings + strings
+        self._seconds = self.KEEP * self._seconds + seconds
+        self.per_s = self._strings / max(self._seconds, 1e-9)

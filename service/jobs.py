@@ -1,0 +1,289 @@
+"""What requests want of a model: strings of a seed, strings of given latents, scores of given texts.
+
+A job is made on the event loop and then worked on by the inference thread alone, run by run; what each run gave goes
+back to the loop as an ``Outcome``.  N strings, Z latent.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.artifact import Artifact
+from model.constraints import FREE, NONE, Compiled, Constraints, compile_constraints
+from model.decoding import Decoding
+from model.sampler import Part
+
+Floats = NDArray[np.float32]
+
+OVERSAMPLED = 256  # candidates that one run may try where constraints refuse most of them
+RULES_KEPT = 64  # compiled constraints of a model: a client asks the same again and again
+FIRST_CHUNK = 16  # strings in the first run of a stream, so that its first bytes come soon
+
+
+class Engine(Protocol):
+    """What turns seeds into strings: ``model.sampler.Sampler``."""
+
+    def warm_up(self) -> None:
+        """Run once, so that the first request is not the slow one."""
+
+    def latents(self, seed: int, first: int, n: int) -> Floats:
+        """Latents of strings first .. first + n - 1 of a seed, (n, Z)."""
+
+    def texts(self, latents: Floats, parts: Sequence[Part] = ()) -> list[str]:
+        """The string of each latent (N, Z); parts say which rows are not simply argmaxed."""
+
+    def scores(self, texts: Sequence[str]) -> Floats:
+        """The critic's score of each text, (N,)."""
+
+
+class Rules(Protocol):
+    """Constraints that strings must meet: ``model.constraints.Compiled``."""
+
+    def judge(self, texts: Sequence[str], seen: set[str]) -> Sequence[str | None]:
+        """For each text the constraint that refuses it, or None.  seen: what the answer holds already."""
+
+
+@dataclass(frozen=True, eq=False)
+class Version:
+    """An open model.  A job keeps the one it was submitted to, so that no answer mixes two."""
+
+    name: str
+    artifact: Artifact
+    engine: Engine
+    _rules: OrderedDict[tuple[Constraints, int], Compiled] = field(default_factory=OrderedDict, repr=False)
+
+    def rules(self, constraints: Constraints, n: int) -> Compiled:
+        """Constraints on n strings, made ready for this model; the latest ones are kept.
+
+        Raises InvalidConstraintError or UnsatisfiableError.
+        """
+        if constraints == NONE:
+            return FREE
+        key = (constraints, n if constraints.unique else 1)
+        if key in self._rules:
+            self._rules.move_to_end(key)
+            return self._rules[key]
+        artifact = self.artifact
+        novelty = artifact.novelty if constraints.novel else None
+        compiled = compile_constraints(constraints, artifact.alphabet, novelty, n=n)
+        self._rules[key] = compiled
+        if len(self._rules) > RULES_KEPT:
+            self._rules.popitem(last=False)
+        return compiled
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Name and digest, as every response has them."""
+        return {"name": self.name, "digest": self.artifact.digest}
+
+
+@dataclass
+class Outcome:
+    """What runs gave.
+
+    places: the number of each string in its seed.  attempted: strings tried, up to the last that was needed.
+    refused: how often each constraint refused one.
+    """
+
+    texts: list[str] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    latents: list[list[float]] = field(default_factory=list)
+    attempted: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Outcome) -> None:
+        """Append what a further run gave."""
+        self.texts += other.texts
+        self.places += other.places
+        self.scores += other.scores
+        self.latents += other.latents
+        self.attempted += other.attempted
+        self.refused.update(other.refused)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The part of a job that one run takes: n items from the first-th on."""
+
+    job: Job
+    first: int
+    n: int
+
+
+class Job(ABC):
+    """One request in the queue.
+
+    deadline: on the clock of perf_counter.  taken: items that runs have taken, of the ``total`` wanted.
+    """
+
+    total: int
+
+    def __init__(self, version: Version, deadline: float = math.inf) -> None:
+        self.version, self.deadline = version, deadline
+        self.submitted = perf_counter()
+        self.taken = 0
+
+    @property
+    def waiting(self) -> int:
+        """Items that no run has taken and the next one may take; the bound of the queue counts them."""
+        return self.total - self.taken
+
+    @property
+    def finished(self) -> bool:
+        """Whether no further run is needed, now or later."""
+        return self.taken >= self.total
+
+    def take(self, n: int) -> Piece:
+        """The next n items."""
+        piece = Piece(self, self.taken, n)
+        self.taken += n
+        return piece
+
+    @abstractmethod
+    def settle(self, piece: Piece, results: Sequence[Any], latents: Floats | None) -> Outcome:
+        """What the run of a piece means for the job.  results: a string or a score for each item."""
+
+
+class Making(Job):
+    """A job that makes strings: ``latents`` says of what, ``decoding`` how."""
+
+    seed = 0
+    decoding: Decoding | None = None
+
+    @abstractmethod
+    def latents(self, piece: Piece) -> Floats:
+        """The latents of a piece, (n, Z)."""
+
+
+class Generation(Making):
+    """Strings of a seed from the first-th on, until n are accepted or max_attempts were tried.
+
+    Candidates are judged in their order and the surplus of a run is forgotten, so that what is accepted does not depend
+    on how the runs were cut.  window: strings of a stream that may wait for their reader; None: all of them.
+    """
+
+    def __init__(
+        self,
+        version: Version,
+        seed: int,
+        n: int,
+        *,
+        first: int = 0,
+        decoding: Decoding | None = None,
+        rules: Rules | None = None,
+        max_attempts: int | None = None,
+        scored: bool = False,
+        shows_latents: bool = False,
+        window: int | None = None,
+        deadline: float = math.inf,
+    ) -> None:
+        super().__init__(version, deadline)
+        self.seed, self.n, self.first = seed, n, first
+        self.decoding, self.rules = decoding, rules
+        self.total = n if rules is None else max(n, max_attempts or n)
+        self.scored, self.shows_latents = scored, shows_latents
+        self.window = window
+        self.accepted = 0
+        self.room = self._granted = n if window is None else min(window, FIRST_CHUNK)
+        self._seen: set[str] = set()
+
+    @property
+    def waiting(self) -> int:
+        # A run may accept more than there was room for, which the next ones then make good.
+        missing = max(0, min(self.n - self.accepted, self.room))
+        if not missing or self.rules is None:
+            return missing
+        # As many as should give what is missing, at the share accepted so far.
+        needed = math.ceil(missing * (self.taken + 2) / (self.accepted + 1)) if self.taken else missing
+        return min(max(missing, min(needed, OVERSAMPLED)), self.total - self.taken)
+
+    @property
+    def finished(self) -> bool:
+        return self.accepted >= self.n or self.taken >= self.total
+
+    def take(self, n: int) -> Piece:
+        piece = Piece(self, self.first + self.taken, n)
+        self.taken += n
+        if self.rules is None:  # whatever comes is accepted, so that the rest can wait for the next run at once
+            self.accepted += n
+            self.room -= n
+        return piece
+
+    def grant(self, n: int) -> None:
+        """The reader of a stream took n strings: as many more may be made, and after the first all of the window."""
+        assert self.window is not None
+        self.room += n + max(0, self.window - self._granted)
+        self._granted = max(self.window, self._granted)
+
+    def latents(self, piece: Piece) -> Floats:
+        return self.version.engine.latents(self.seed, piece.first, piece.n)
+
+    def settle(self, piece: Piece, results: Sequence[Any], latents: Floats | None) -> Outcome:
+        texts = list(results)
+        kept: Sequence[int] = range(piece.n)
+        outcome = Outcome(texts, [], attempted=piece.n)
+        if self.rules is not None:
+            kept = self._judge(texts, outcome)
+            outcome.texts = [texts[i] for i in kept]
+        if self.window is not None or self.rules is not None:
+            outcome.places = [piece.first + i for i in kept]
+        if self.scored and outcome.texts:
+            outcome.scores = self.version.engine.scores(outcome.texts).tolist()
+        if self.shows_latents and latents is not None:
+            outcome.latents = latents[list(kept)].tolist()
+        return outcome
+
+    def _judge(self, texts: Sequence[str], outcome: Outcome) -> list[int]:
+        """The places of the accepted ones, at most as many as are missing."""
+        assert self.rules is not None
+        kept: list[int] = []
+        for i, reason in enumerate(self.rules.judge(texts, self._seen)):
+            if reason is not None:
+                outcome.refused[reason] += 1
+                continue
+            kept.append(i)
+            if self.accepted + len(kept) == self.n:
+                outcome.attempted = i + 1
+                break
+        self.accepted += len(kept)
+        self.room -= len(kept)
+        return kept
+
+
+class Decoded(Making):
+    """The strings of given latents (N, Z)."""
+
+    def __init__(self, version: Version, latents: Floats, deadline: float = math.inf) -> None:
+        super().__init__(version, deadline)
+        self.total, self._rows = len(latents), latents
+
+    def latents(self, piece: Piece) -> Floats:
+        return self._rows[piece.first : piece.first + piece.n]
+
+    def settle(self, piece: Piece, results: Sequence[Any], latents: Floats | None) -> Outcome:
+        return Outcome(list(results))
+
+
+class Scoring(Job):
+    """The critic's scores of given texts."""
+
+    def __init__(self, version: Version, texts: Sequence[str], deadline: float = math.inf) -> None:
+        super().__init__(version, deadline)
+        self.total, self._texts = len(texts), texts
+
+    def texts(self, piece: Piece) -> Sequence[str]:
+        """The texts of a piece."""
+        return self._texts[piece.first : piece.first + piece.n]
+
+    def settle(self, piece: Piece, results: Sequence[Any], latents: Floats | None) -> Outcome:
+        return Outcome(scores=list(results))

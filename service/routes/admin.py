@@ -1,0 +1,76 @@
+"""``/admin``: hot reload, on a port and behind a key of its own.
+
+Models are named, and looked up in the models folder alone: no path and no address is ever taken from a request.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from service.openapi import problems
+from service.registry import Slot
+from service.schemas import AdminModel, AdminModels
+from service.serving import serving_of
+
+router = APIRouter()
+CHANGES = problems("unauthorized", "unknown-model", "model-refused", "internal-error", "not-ready")
+
+
+@router.get(
+    "/admin/models",
+    operation_id="admin_models",
+    summary="Every version that is held",
+    response_description="By model.",
+    responses=problems("unauthorized", "internal-error"),
+)
+async def admin_models(request: Request) -> AdminModels:
+    """The version of each model that answers, the one before it, and the one that is loaded to follow."""
+    slots = serving_of(request).registry.slots
+    return AdminModels.model_validate({"models": [_describe(name, slot) for name, slot in sorted(slots.items())]})
+
+
+@router.post(
+    "/admin/models/{name}/load",
+    operation_id="load_model",
+    summary="Load a model's folder again",
+    response_description="The model's versions.",
+    responses=CHANGES,
+)
+async def load_model(request: Request, name: str) -> AdminModel:
+    """Read, verify, open and warm up what is in its folder now; it answers when it is activated.
+
+    A model that was not served yet answers at once.
+    """
+    registry = serving_of(request).registry
+    await registry.load(name)
+    return AdminModel.model_validate(_describe(name, registry.slots[name]))
+
+
+@router.post(
+    "/admin/models/{name}/activate",
+    operation_id="activate_model",
+    summary="Let the loaded version answer",
+    response_description="The model's versions.",
+    responses=CHANGES,
+)
+async def activate_model(request: Request, name: str) -> AdminModel:
+    """From the next request on.  Those that are being answered keep the version that they began with."""
+    return AdminModel.model_validate(_describe(name, serving_of(request).registry.activate(name)))
+
+
+@router.post(
+    "/admin/models/{name}/rollback",
+    operation_id="rollback_model",
+    summary="Let the version before answer again",
+    response_description="The model's versions.",
+    responses=CHANGES,
+)
+async def rollback_model(request: Request, name: str) -> AdminModel:
+    """And keep the other one, so that a second rollback undoes the first."""
+    return AdminModel.model_validate(_describe(name, serving_of(request).registry.rollback(name)))
+
+
+def _describe(name: str, slot: Slot) -> dict[str, Any]:
+    return {"name": name, **{role: version.artifact.digest for role, version in slot.roles()}}

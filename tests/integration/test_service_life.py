@@ -1,0 +1,68 @@
+"""Starting, draining and ending, behind a real server."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from fake_engine import DEADLINE_S, FakeEngine
+from running import assert_problem, running, until
+
+
+def test_readiness_waits_for_the_model_and_liveness_does_not() -> None:
+    engine = FakeEngine()
+    engine.warm.clear()
+    with running(engine) as service:
+        assert service.client.get("/livez").json()["status"] == "alive"
+        assert_problem(service.client.get("/readyz"), 503, "not-ready")
+        refused = service.post()
+        assert_problem(refused, 503, "not-ready")
+        assert refused.headers["retry-after"] == "1"
+        engine.warm.set()
+        until(lambda: service.client.get("/readyz").status_code == 200)
+        assert service.post().status_code == 200
+
+
+def test_a_draining_service_is_not_ready_and_still_answers() -> None:
+    with running() as service:
+        service.app.state.serving.draining = True
+        assert_problem(service.client.get("/readyz"), 503, "not-ready")
+        assert service.client.get("/livez").status_code == 200
+        answer = service.post(n=2, seed=1)
+        assert answer.json()["texts"] == ["1:0", "1:1"]
+        assert answer.headers["connection"] == "close"
+
+
+def test_a_signal_turns_readiness_off_before_connections_are_refused() -> None:
+    with running() as service:
+        service.server.settings = service.settings.model_copy(update={"drain_delay_s": 3600.0})
+        service.on_loop(service.server.handle_exit, signal.SIGTERM, None)
+        until(lambda: service.client.get("/readyz").status_code == 503)
+        assert service.post().status_code == 200
+        service.on_loop(service.server.handle_exit, signal.SIGTERM, None)  # the second one is impatient
+        service.thread.join(DEADLINE_S)
+        with pytest.raises(httpx.ConnectError):
+            service.post()
+
+
+def test_what_was_accepted_is_answered_after_connections_are_refused() -> None:
+    engine = FakeEngine()
+    engine.gated = True
+    with running(engine, slice=8) as service, ThreadPoolExecutor() as pool:
+        accepted = pool.submit(service.post, n=100, seed=1)
+        assert engine.entered.acquire(timeout=DEADLINE_S)
+        service.on_loop(service.server.handle_exit, signal.SIGTERM, None)
+        until(lambda: not can_connect(service.port))
+        engine.open()
+        assert accepted.result().json()["texts"] == [f"1:{i}" for i in range(100)]
+
+
+def can_connect(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S).close()
+    except ConnectionRefusedError:
+        return False
+    return True

@@ -1,0 +1,109 @@
+"""What must stand before the first round: torch as it was asked for, the data, the game."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from model.errors import ArtifactError, ConfigurationError, RunError
+from training.catalogue import make_game
+from training.configuration import Config, DataConfig
+from training.data import open_dataset
+from training.data.arrays import Images, Points
+from training.data.corpus import Corpus
+from training.loop import Training, choose_device, seed_torch, update_rule
+from training.networks.roles import Roles
+from training.runs import is_run, read_config, read_json
+from training.updates import UpdateRule
+
+CORPUS = "corpus"
+
+
+@contextmanager
+def torch_as_asked(config: Config) -> Iterator[torch.device]:
+    """The configured device, with the configured number of threads for as long as the block lasts.
+
+    Raises ConfigurationError if the device is not there.
+    """
+    before = torch.get_num_threads()
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    try:
+        yield _device(config.device)
+    finally:
+        # The next run of this process may ask for none, and then the number is the process's own.
+        if config.threads is not None:
+            torch.set_num_threads(before)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return choose_device(name)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def open_data(config: DataConfig, run: Path | None) -> Corpus | Images | Points:
+    """The data of a run.  What can be read only once, standard input or a pipe, is kept in the run's folder.
+
+    run: the run that is started or continued, or None for none.
+    Raises as ``open_dataset`` does, and RunError if what the run keeps is damaged or no longer fits.
+    """
+    if run is None:
+        return open_dataset(config)
+    if is_run(run) and (kept := kept_data(config, run)):
+        return kept
+    return open_dataset(config, run / CORPUS if any(map(reads_once, config.sources)) else None)
+
+
+def kept_data(config: DataConfig, run: Path) -> Corpus | None:
+    """The corpus that a run keeps in its folder, None if it keeps none.
+
+    Raises RunError if it is damaged, or if it would have to be prepared in another way.
+    """
+    folders = [path.parent for path in (run / CORPUS).glob("*/corpus.json")]
+    if not folders:
+        return None
+    if read_config(run).data != config:
+        raise RunError(f"the data of {run} was read from a stream that is gone: its data.* keys cannot be changed")
+    digest = read_json(run / "data.json").get("digest")
+    for folder in folders:  # a start that came to nothing may have left others
+        with suppress(OSError, ValueError, KeyError, TypeError, ArtifactError):
+            if (corpus := Corpus.load(folder)).digest == digest:
+                return corpus
+    raise RunError(f"the data that {run} keeps in {CORPUS}/ is damaged: start another run")
+
+
+def reads_once(source: str) -> bool:
+    """Whether a source is a stream: standard input, or a pipe by its path."""
+    path = Path(source)
+    try:
+        return source == "-" or (path.exists() and not path.is_file() and not path.is_dir())
+    except OSError:  # a name may be too long to ask for
+        return False
+
+
+def start(config: Config, dataset: Corpus | Images | Points, device: torch.device) -> tuple[Training, UpdateRule]:
+    """The configured game on a dataset at round 0, and its update rule; weights are a function of the seed."""
+    seed_torch(device, config.seed)
+    game = make_game(Roles(dataset.kind, dataset.shape, config.model), config)
+    return Training.start(game, config, device), update_rule(config)
+
+
+def describe(dataset: Corpus | Images | Points) -> list[str]:
+    """What the data is, in a few sentences."""
+    if isinstance(dataset, Corpus):
+        return dataset.report.sentences()
+    return [f"{len(dataset)} {'images' if dataset.kind == 'image' else 'points'} of shape {dataset.shape}"]
+
+
+def cautions(config: Config) -> list[str]:
+    """What a person may not expect of a configuration, in a few sentences."""
+    if update_rule(config).follows_turns or config.n_critic == 1:
+        return []
+    return [
+        f"n_critic = {config.n_critic} has no effect: under update = {config.update} every player moves once in a round"
+    ]

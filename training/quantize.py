@@ -1,0 +1,103 @@
+"""The generator in 8-bit integers, for ``charwgan serve --engine onnx-int8``, and what that changes in its strings.
+
+Static quantisation: the ranges of the activations are those of latents that are always the same, so that the same
+weights give the same graph.  N batch, T length, V alphabet, Z latent.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.quant_utils import add_pre_process_metadata
+
+from model.alphabet import Alphabet, Ids
+from model.decoding import likeliest
+from model.latents import MAX_SEED, latents
+from model.sampler import SLICE
+from training.evaluation.ngrams import js_divergence
+
+SAMPLES = 5000  # strings that the two graphs are compared by, unless told otherwise
+SEED = 0  # of those strings
+CALIBRATION_SEED = MAX_SEED  # no seed that the command line or the service takes
+CALIBRATION_SAMPLES = 512
+CALIBRATION_BATCH = 64
+
+
+class Calibration(CalibrationDataReader):  # type: ignore[misc]
+    """The latents by which the ranges of activations are found, a batch at a time.  size: Z."""
+
+    def __init__(self, size: int) -> None:
+        starts = range(0, CALIBRATION_SAMPLES, CALIBRATION_BATCH)
+        self._batches = iter([latents(CALIBRATION_SEED, start, CALIBRATION_BATCH, size) for start in starts])
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        """The input of the next run, or None after the last."""
+        batch = next(self._batches, None)
+        return None if batch is None else {"latent": batch}
+
+
+def quantize(graph: bytes, size: int) -> bytes:
+    """The generator's graph with its residual blocks in 8-bit integers; ``latent`` and ``logits`` as before.
+
+    size: Z.  The first layer and the last stay fp32: they are a small share of the work, and the margins between
+    symbols are decided in the last.  So does the sum that runs through the blocks.
+    """
+    model = onnx.load_from_string(graph)
+    *_, last = [node.name for node in model.graph.node if node.op_type == "Conv"]
+    # Else the root logger is told of a preparation that ONNX Runtime makes anyway when it opens a graph.
+    add_pre_process_metadata(model)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "generator.onnx"
+        quantize_static(
+            model,
+            path,
+            Calibration(size),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "Relu"],
+            nodes_to_exclude=[last],
+            per_channel=True,
+            # 7-bit weights: processors without VNNI add two products in 16 bits, which 8-bit ones would overflow, and
+            # the strings would not be those of other processors.
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+        quantized: bytes = onnx.load(path).SerializeToString(deterministic=True)
+    return quantized
+
+
+def compare(
+    graph: bytes, quantized: bytes, alphabet: Alphabet, size: int, *, n: int = SAMPLES, seed: int = SEED
+) -> dict[str, Any]:
+    """What quantisation changes in n strings of a seed, as it stands in a model's ``config.json`` under "int8".
+
+    size: Z.  changed: share of strings that are others.  unique: share of distinct strings of either graph.
+    js4: JS-4 with padding between the strings of the two, in bits; None if T < 4.
+    """
+    before, after = (_ids(each, alphabet, size, n, seed) for each in (graph, quantized))
+    texts, texts_int8 = alphabet.decode(before), alphabet.decode(after)
+    return {
+        "samples": n,
+        "seed": seed,
+        "changed": sum(a != b for a, b in zip(texts, texts_int8, strict=True)) / n,
+        "unique": {"fp32": len(set(texts)) / n, "int8": len(set(texts_int8)) / n},
+        "js4": js_divergence(after, before, 4, alphabet.size),
+    }
+
+
+def _ids(graph: bytes, alphabet: Alphabet, size: int, n: int, seed: int) -> Ids:
+    """The likeliest symbols, (n, T), of strings 0 .. n - 1 of a seed."""
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    ids = np.empty((n, alphabet.length), dtype=alphabet.dtype)
+    for start in range(0, n, SLICE):
+        rows = latents(seed, start, min(SLICE, n - start), size)
+        ids[start : start + SLICE] = likeliest(session.run(["logits"], {"latent": rows})[0])
+    return ids
