@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from model.artifact import Artifact
 from model.engines import open_engine as engine_opener
@@ -17,7 +18,7 @@ from service.batching import Batcher
 from service.errors import add_handlers
 from service.limits import make_limiter
 from service.metrics import Metrics
-from service.middleware import MAX_BODY_BYTES, BodyLimit, Envelope, Guard, Straight
+from service.middleware import MAX_BODY_BYTES, BodyLimit, Endpoint, Envelope, Guard, Straight
 from service.openapi import describe
 from service.registry import OpenEngine, Registry, first_models
 from service.routes import admin, generate, health, interpolate, models, pages, score
@@ -29,6 +30,23 @@ from service.tracing import open_tracer
 
 TRACES_S = 2.0  # at the end, for spans that have not been sent
 Models = tuple[Sequence[Artifact], str | None]
+
+
+class Fronted(FastAPI):
+    """FastAPI with our middleware around the whole of it, where what passes by the router passes by its layers too."""
+
+    front: ASGIApp
+
+    def put_in_front(self, gate: Gate, settings: Settings, endpoints: Mapping[tuple[str, str], Endpoint]) -> None:
+        """Stand between the wire and the application.  endpoints: what answers without it, by method and path."""
+        straight = Straight(super().__call__, endpoints)
+        limited = BodyLimit(straight, MAX_BODY_BYTES, settings.body_timeout_s)
+        self.front = Envelope(Guard(limited, gate), settings.access_log)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or start and end."""
+        scope["app"] = self
+        await (self.front if scope["type"] == "http" else super().__call__)(scope, receive, send)
 
 
 def create_app(
@@ -65,7 +83,7 @@ def create_app(
             await limiter.close()
         await asyncio.to_thread(tracer.close, TRACES_S)
 
-    app = FastAPI(
+    app = Fronted(
         title="charwgan",
         description="New strings that look like the ones a model was trained on.",
         version="1",
@@ -84,11 +102,7 @@ def create_app(
     pages.mount(app)
     add_handlers(app)
     app.state.gate, app.state.metrics = gate, metrics
-    # The last one added is the outermost.
-    app.add_middleware(Straight, endpoints={("POST", generate.PATH): answer})
-    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, timeout_s=settings.body_timeout_s)
-    app.add_middleware(Guard, gate=gate)
-    app.add_middleware(Envelope, access_log=settings.access_log)
+    app.put_in_front(gate, settings, {("POST", generate.PATH): answer})
     describe(app, wanted, judged, between)
     return app
 
@@ -98,13 +112,10 @@ def create_admin_app(settings: Settings, metrics: Metrics) -> FastAPI:
 
     Whoever runs it gives it the ``state.serving`` of the application that it steers.
     """
-    console = FastAPI(title="charwgan admin", version="1", docs_url=None, redoc_url=None)
+    console = Fronted(title="charwgan admin", version="1", docs_url=None, redoc_url=None)
     console.include_router(admin.router)
     add_handlers(console)
-    console.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, timeout_s=settings.body_timeout_s)
-    console.state.gate = gate = Gate.of_admin(settings)
-    console.state.metrics = metrics
-    console.add_middleware(Guard, gate=gate)
-    console.add_middleware(Envelope, access_log=settings.access_log)
+    console.state.gate, console.state.metrics = Gate.of_admin(settings), metrics
+    console.put_in_front(console.state.gate, settings, {})
     describe(console)
     return console

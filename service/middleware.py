@@ -40,6 +40,7 @@ OF_DATA = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
+Endpoint = Callable[[Request], Awaitable[Response]]
 DATA_PATHS = ("/v1/", "/admin/", "/metrics")
 
 
@@ -178,9 +179,7 @@ class Straight:
     endpoints: by method and path.  They stand among the application's routes as well, for its description.
     """
 
-    def __init__(
-        self, app: ASGIApp, endpoints: Mapping[tuple[str, str], Callable[[Request], Awaitable[Response]]]
-    ) -> None:
+    def __init__(self, app: ASGIApp, endpoints: Mapping[tuple[str, str], Endpoint]) -> None:
         self.app, self.endpoints = app, endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

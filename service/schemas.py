@@ -27,32 +27,7 @@ class Request(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class ConstraintFields(Request):
-    """What every string of an answer must be like."""
-
-    min_length: int | None = Field(None, ge=0, le=LONGEST, description="Characters, at least.", examples=[4])
-    max_length: int | None = Field(None, ge=0, le=LONGEST, description="Characters, at most.", examples=[8])
-    charset: str | None = Field(
-        None, min_length=1, max_length=4096, description="The characters that may occur.", examples=["abcdefghi"]
-    )
-    prefix: str | None = Field(None, max_length=LONGEST, description="What every string begins with.", examples=["ma"])
-    pattern: str | None = Field(
-        None,
-        max_length=1000,
-        description="Regular expression (RE2 syntax, linear time) that every string matches as a whole.",
-        examples=["[a-m]+a"],
-    )
-    unique: bool = Field(False, description="No string twice in the answer.")
-    novel: bool = Field(False, description="No string of the training data.")
-
-    def constraints(self) -> Constraints:
-        """The same as the model's package knows it."""
-        return Constraints(
-            self.min_length, self.max_length, self.charset, self.prefix, self.pattern, self.unique, self.novel
-        )
-
-
-class GenerateRequest(ConstraintFields):
+class GenerateRequest(Request):
     """How many strings, from which seed, made how, and what they must be like."""
 
     n: int = Field(1, ge=1, description="Number of strings.", examples=[5])
@@ -71,6 +46,20 @@ class GenerateRequest(ConstraintFields):
         description="With mode sample: below 1 likelier characters, above 1 rarer ones; 1 if absent.",
     )
     label: str | None = Field(None, max_length=255, description="For conditional models: the label to make strings of.")
+    min_length: int | None = Field(None, ge=0, le=LONGEST, description="Characters, at least.", examples=[4])
+    max_length: int | None = Field(None, ge=0, le=LONGEST, description="Characters, at most.", examples=[8])
+    charset: str | None = Field(
+        None, min_length=1, max_length=4096, description="The characters that may occur.", examples=["abcdefghi"]
+    )
+    prefix: str | None = Field(None, max_length=LONGEST, description="What every string begins with.", examples=["ma"])
+    pattern: str | None = Field(
+        None,
+        max_length=1000,
+        description="Regular expression (RE2 syntax, linear time) that every string matches as a whole.",
+        examples=["[a-m]+a"],
+    )
+    unique: bool = Field(False, description="No string twice in the answer.")
+    novel: bool = Field(False, description="No string of the training data.")
     max_attempts: int | None = Field(
         None, ge=1, description="Strings tried for the constraints, at most; absent: 100 for each string wanted."
     )
@@ -79,6 +68,12 @@ class GenerateRequest(ConstraintFields):
     deadline_s: float | None = Field(
         None, gt=0, description="Seconds in which the answer must be made; streams have none.", examples=[5.0]
     )
+
+    def constraints(self) -> Constraints:
+        """The same as the model's package knows it."""
+        return Constraints(
+            self.min_length, self.max_length, self.charset, self.prefix, self.pattern, self.unique, self.novel
+        )
 
 
 class ScoreRequest(Request):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from time import perf_counter
 from typing import Any
 
@@ -15,6 +15,7 @@ from service.body import invalid, read_body
 from service.errors import ProblemError, as_problem
 from service.forms import CSV, JSON, NDJSON, PLAIN, Form, Stream, acceptable, encode
 from service.jobs import Generation, Outcome, Version
+from service.middleware import Endpoint
 from service.openapi import QUEUED, problems, reference
 from service.schemas import MAX_SEED, GenerateRequest, GenerateResponse
 from service.serving import Serving, serving_of
@@ -54,8 +55,6 @@ EXAMPLES = {
     "sampled": {"summary": "Drawn and not argmaxed", "value": {"n": 5, "mode": "sample", "temperature": 0.7}},
 }
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-
 
 def endpoint(schema: type[GenerateRequest]) -> Endpoint:
     """What answers requests of this schema."""
@@ -63,7 +62,7 @@ def endpoint(schema: type[GenerateRequest]) -> Endpoint:
     async def generate(request: Request) -> Response:
         """Make n strings.  String i depends on the model, the seed and i alone, whoever else asks meanwhile.
 
-        With constraints, candidates are tried in order from ``first`` on, and those that meet them are the answer.
+        With constraints, candidates are tried in order from first on, and those that meet them are the answer.
         """
         serving = serving_of(request)
         form = acceptable(request.headers.get("accept"))

@@ -43,7 +43,7 @@ def router(schema: type[InterpolateRequest]) -> APIRouter:
         openapi_extra={"requestBody": {"required": True, "content": content}},
     )
     async def interpolate(request: Request) -> Response:
-        """The strings of ``steps`` latents on the arc (slerp) from one string's latent to another's."""
+        """The strings of as many latents as steps says, on the arc (slerp) from one string's latent to another's."""
         serving = serving_of(request)
         wanted = await read_body(request, schema)
         version = serving.registry.find(wanted.model)

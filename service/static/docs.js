@@ -21,12 +21,15 @@ function resolve(schema) {
 function kind(property) {
   const schema = resolve(property.anyOf?.find((option) => option.type !== "null") ?? property);
   if (schema.type === "array") return `array of ${kind(schema.items)}`;
-  const bounds = schema.minimum === undefined ? "" : ` from ${schema.minimum} to ${schema.maximum}`;
-  return `${schema.type}${bounds}`;
+  if (schema.enum) return schema.enum.join(" or ");
+  const least = schema.minimum ?? schema.exclusiveMinimum;
+  const from = schema.minimum === undefined ? "above" : "from";
+  return least === undefined || schema.maximum === undefined ? schema.type : `${schema.type} ${from} ${least} to ${schema.maximum}`;
 }
 
 function fields(schema) {
   const known = resolve(schema);
+  if (!known.properties) return element("p", known.description ?? "Text.");
   const required = new Set(known.required ?? []);
   const rows = Object.entries(known.properties).map(([name, property]) => {
     const rest = required.has(name) || property.default == null ? "" : ` Default: ${property.default}.`;
@@ -53,12 +56,14 @@ function answers(responses) {
 
 function operation(path, method, details) {
   const content = details.requestBody?.content["application/json"];
-  const success = Object.values(details.responses["200"]?.content ?? {})[0];
+  const success = Object.entries(details.responses["200"]?.content ?? {});
   const title = element("h2", [element("code", method.toUpperCase(), { className: "method" }), element("code", path)]);
   const parts = [title, element("p", `${details.summary}${/[.?!]$/.test(details.summary) ? "" : "."} ${details.description ?? ""}`)];
   parts.push(element("pre", element("code", call(path, content)), { tabIndex: 0 }));
   if (content) parts.push(element("h3", "Request"), fields(content.schema));
-  if (success) parts.push(element("h3", "Response"), fields(success.schema));
+  for (const [mediaType, { schema }] of success) {
+    parts.push(element("h3", ["Response as ", element("code", mediaType)]), fields(schema));
+  }
   parts.push(element("h3", "Answers"), answers(details.responses));
   return element("article", parts);
 }

@@ -628,7 +628,7 @@ def test_one_connection_too_many_is_told_so_and_liveness_is_answered() -> None:
         kept = [stack.enter_context(service.connect(GET)) for _ in range(3)]
         for connection in kept:
             until(connection, b"\r\n\r\n/")
-        content = assert_problem(service.ask(GET), 503, "not-ready")
+        content = assert_problem(service.ask(GET), 503, "too-many-connections")
         assert "at most 3 connections" in content["detail"]
         answer = service.get("/livez?full")
         assert answer.text == "/livez"
@@ -646,7 +646,7 @@ def test_far_too_many_connections_are_closed_before_they_ask() -> None:
         for _ in range(1 + SPARE_CONNECTIONS):
             stack.enter_context(service.connect())
         eventually(lambda: len(service.server.server_state.connections) == 1 + SPARE_CONNECTIONS)
-        assert_problem(service.ask(b""), 503, "not-ready")
+        assert_problem(service.ask(b""), 503, "too-many-connections")
 
 
 # Applications that fail

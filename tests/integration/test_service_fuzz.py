@@ -15,7 +15,7 @@ from running import Running, running
 
 from service.errors import KINDS, MEDIA_TYPE
 
-EXAMPLES = int(os.environ.get("CHARWGAN_TEST_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "300"))
 SECRET = "zq9"  # in every text that is sent, and in no word of the service
 fuzzed = settings(
     deadline=None,

@@ -20,7 +20,7 @@ from model.errors import ArtifactError, ConfigurationError
 from service.server import listen, serve
 from service.settings import Settings
 
-ROUNDS = int(os.environ.get("CHARWGAN_TEST_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("TEST_ROUNDS", "3"))
 STREAM = {"accept": "application/x-ndjson"}
 
 

@@ -15,7 +15,7 @@ from schemathesis.config import SchemathesisConfig
 from service_process import Process, process
 
 KEY = "an operator's key of some length"
-EXAMPLES = min(int(os.environ.get("CHARWGAN_TEST_EXAMPLES", "300")), 300) // 5
+EXAMPLES = min(int(os.environ.get("TEST_EXAMPLES", "300")), 300) // 5
 
 load_all_checks()
 # Left out: that whatever the description allows is accepted, since it cannot say which constraints a string can meet
