@@ -19,6 +19,7 @@ from model.alphabet import Ids, normalize
 from model.artifact import Artifact
 from model.decoding import Decoding, decode, likeliest
 from model.errors import ArtifactError
+from model.threads import Workers
 
 SLICE = 256  # strings in one run of the network: larger ones gain nothing on a CPU and hold more memory
 
@@ -37,18 +38,18 @@ class Part:
 class Sampler:
     """The generator of an artifact: latents to logits to strings.
 
-    threads: CPU threads of one run; None leaves the choice to ONNX Runtime.
+    threads: CPU threads that share a batch; None: one for each usable processor.
     """
 
     network = "generator.onnx"  # the file of the artifact that the generator is read from
 
     def __init__(self, artifact: Artifact, threads: int | None = None) -> None:
-        self.artifact, self.threads = artifact, threads
-        self._session = _session(artifact, self.network, threads)
+        self.artifact, self.workers = artifact, Workers(threads)
+        self._session = _session(artifact, self.network)
 
     @cached_property
     def _scorer(self) -> Scorer:
-        return Scorer(self.artifact, self.threads)
+        return Scorer(self.artifact, self.workers)
 
     def latents(self, seed: int, first: int, n: int) -> NDArray[np.float32]:
         """Latent vectors of strings first .. first + n - 1 of a seed, (n, Z)."""
@@ -56,11 +57,19 @@ class Sampler:
 
     def logits(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         """Unnormalised log probabilities, (N, T, V), of latents (N, Z)."""
+        return self.workers.spread(self._logits, latents)
+
+    def _logits(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = self._session.run(["logits"], {"latent": latents})[0]
         return logits
 
+    def _likeliest(self, latents: NDArray[np.float32]) -> Ids:
+        return cast(Ids, likeliest(self._logits(latents)).astype(self.artifact.alphabet.dtype))
+
     def ids(self, latents: NDArray[np.float32], parts: Sequence[Part] = ()) -> Ids:
         """The symbol at every position, (N, T): the likeliest, and as each part says in its rows."""
+        if not parts:
+            return cast(Ids, self.workers.spread(self._likeliest, latents))
         logits = self.logits(latents)
         drawn = [decode(logits[part.start : part.stop], part.decoding, part.seed, part.first) for part in parts]
         ids = likeliest(logits)
@@ -97,9 +106,9 @@ class Sampler:
 class Scorer:
     """The critic of an artifact: strings to scores.  High means realistic in its eyes; not a probability."""
 
-    def __init__(self, artifact: Artifact, threads: int | None = None) -> None:
-        self.artifact = artifact
-        self._session = _session(artifact, "critic.onnx", threads)
+    def __init__(self, artifact: Artifact, workers: Workers | None = None) -> None:
+        self.artifact, self.workers = artifact, workers or Workers(None)
+        self._session = _session(artifact, "critic.onnx")
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The critic's score of each text, (N,); a text is normalised to NFC and cut at T characters."""
@@ -107,7 +116,7 @@ class Scorer:
         scores = [np.empty(0, dtype=np.float32)]
         for start in range(0, len(texts), SLICE):
             ids = alphabet.encode([normalize(text) for text in texts[start : start + SLICE]])
-            scores.append(self.score(ids))
+            scores.append(self.workers.spread(self.score, ids))
         return np.concatenate(scores)
 
     def score(self, ids: Ids) -> NDArray[np.float32]:
@@ -118,13 +127,10 @@ class Scorer:
         return scores
 
 
-def _session(artifact: Artifact, name: str, threads: int | None) -> onnxruntime.InferenceSession:
+def _session(artifact: Artifact, name: str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # A thread that spins while it waits takes the processor from whoever reads and answers requests meanwhile.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1  # threads share a batch by its rows, and never wait for each other within it
     graph = artifact.read(name)
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

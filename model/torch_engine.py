@@ -32,6 +32,7 @@ from model.decoding import decode
 from model.errors import ArtifactError
 from model.sampler import SLICE, Part, Sampler, Scorer
 from model.text import Critic, Generator
+from model.threads import Workers
 
 logger = logging.getLogger("charwgan.model")
 
@@ -64,7 +65,7 @@ class TorchSampler(Sampler):
     network = "generator.safetensors"
 
     def __init__(self, artifact: Artifact, threads: int | None = None, device: str | None = None) -> None:
-        self.artifact, self.threads = artifact, threads
+        self.artifact, self.workers = artifact, Workers(1)  # torch has threads of its own
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._generator = _load(artifact, self.network, Generator, self.device, latent=artifact.latent)
         self._barred = torch.zeros(artifact.alphabet.size, device=self.device)
@@ -209,7 +210,7 @@ class TorchScorer(Scorer):
     """The critic of an artifact, as ``Scorer``; on a GPU its convolutions are TF32, which has 11 significant bits."""
 
     def __init__(self, artifact: Artifact, device: torch.device) -> None:
-        self.artifact, self.device = artifact, device
+        self.artifact, self.device, self.workers = artifact, device, Workers(1)
         self._critic = _load(artifact, "critic.safetensors", Critic, device)
 
     def score(self, ids: Ids) -> NDArray[np.float32]:

@@ -399,7 +399,7 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, package
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingDependencyError, match=re.escape("pip install 'charwgan[redis]'")):
+    with pytest.raises(MissingDependencyError, match=re.escape("pip install '.[redis]'")):
         open_redis("redis://localhost:6379")
 
 

@@ -22,6 +22,7 @@ from model.constraints import Constraints, compile_constraints
 from model.errors import ArtifactError
 from model.novelty import HASHES, Novelty
 from model.sampler import Sampler, Scorer
+from model.threads import Workers
 from training.configuration import Config, resolve
 from training.data import open_dataset
 from training.display import PlainDisplay
@@ -262,7 +263,7 @@ def test_a_model_tells_the_quantiles_of_its_critics_scores(config: Config, run: 
         assert len(told[name]) == 101
         assert told[name] == sorted(told[name])
     corpus = open_dataset(config.data)
-    held_out = Scorer(exported, threads=1).scores(exported.alphabet.decode(corpus.held_out))
+    held_out = Scorer(exported, Workers(1)).scores(exported.alphabet.decode(corpus.held_out))
     assert len(corpus.held_out) <= 3000
     expected = np.quantile(held_out.astype(np.float64), np.linspace(0, 1, 101))
     np.testing.assert_allclose(told["real"], expected, atol=1e-4)

@@ -16,8 +16,10 @@ from safetensors.torch import load_file
 from model import text
 from model.alphabet import UNKNOWN, Alphabet
 from model.artifact import Artifact
+from model.decoding import Decoding
 from model.errors import ArtifactError
-from model.sampler import SLICE, Sampler, Scorer
+from model.sampler import SLICE, Part, Sampler, Scorer
+from model.threads import Workers
 
 SHAPE = {"length": 8, "size": 28, "width": 8, "depth": 1, "kernel": 3}
 
@@ -29,7 +31,7 @@ def sampler(tiny_model: Path) -> Sampler:
 
 @pytest.fixture(scope="module")
 def scorer(tiny_model: Path) -> Scorer:
-    return Scorer(Artifact.load(tiny_model), threads=1)
+    return Scorer(Artifact.load(tiny_model), Workers(1))
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +110,19 @@ def test_a_text_is_scored_in_nfc_and_cut_at_the_length(scorer: Scorer) -> None:
     assert long == pytest.approx(cut, abs=1e-5)
     decomposed, composed = scorer.scores(["e\u0301a", "\u00e9a"])
     assert decomposed == pytest.approx(composed, abs=1e-5)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 7])
+def test_threads_that_share_a_batch_change_nothing(tiny_model: Path, sampler: Sampler, threads: int) -> None:
+    shared, latents = Sampler(Artifact.load(tiny_model), threads), sampler.latents(5, 0, 64)
+    parts = [Part(3, 40, 5, 3, Decoding(1.5))]
+    for n in (1, 2, 5, 64):
+        rows = latents[:n]
+        assert (shared.logits(rows).view(np.uint32) == sampler.logits(rows).view(np.uint32)).all()
+        assert shared.texts(rows) == sampler.texts(rows)
+    assert shared.texts(latents, parts) == sampler.texts(latents, parts)
+    texts = sampler.texts(latents)
+    assert (shared.scores(texts) == sampler.scores(texts)).all()
 
 
 def test_no_texts_have_no_scores(scorer: Scorer) -> None:
