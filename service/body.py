@@ -24,8 +24,8 @@ KINDS_OF_VALUE = {str: "a string", bool: "a boolean", type(None): "null", list: 
 
 async def read_body(request: Request, schema: type[Schema]) -> Schema:
     """The body of a request, checked.  Raises ProblemError: 400, 415 or 422, and whatever reading it raises."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    declared = next((value for name, value in request.scope["headers"] if name == b"content-type"), b"")
+    if declared != b"application/json" and declared.partition(b";")[0].strip().lower() != b"application/json":
         raise ProblemError("unsupported-media-type", "Content-Type must be application/json")
     return parse(await request.body(), schema)
 

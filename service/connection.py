@@ -35,10 +35,11 @@ class Bounds:
 class Connection:
     """What an application may know of the connection that a request came by."""
 
-    __slots__ = ("_callbacks", "lost")
+    __slots__ = ("_callbacks", "lost", "reading")
 
     def __init__(self) -> None:
         self.lost = False
+        self.reading = False  # of a request that is not there as a whole yet
         self._callbacks: dict[Callable[[], object], None] = {}
 
     def on_lost(self, callback: Callable[[], object]) -> Callable[[], object]:

@@ -66,9 +66,9 @@ FORMS = {form.media_type: form for form in (JSON, NDJSON, CSV, PLAIN)}
 RANGES = {"*/*": JSON, "application/*": JSON, "text/*": PLAIN}
 
 
-def acceptable(accept: str | None) -> Form:
-    """The form that an Accept header likes best; JSON where there is none.  Raises ProblemError: 406."""
-    if accept is None or accept in ("*/*", JSON.media_type):
+def acceptable(accept: str) -> Form:
+    """The form that an Accept header likes best, JSON where it likes all alike.  Raises ProblemError: 406."""
+    if accept in ("*/*", JSON.media_type):
         return JSON
     best, most = None, 0.0
     for part in accept.split(","):

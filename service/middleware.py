@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import logs
+from service.connection import CONNECTION
 from service.errors import FORESEEN, ProblemError, as_problem, refuse
 from service.metrics import METHODS
 from service.security import CHALLENGE, Gate
@@ -139,26 +140,25 @@ class BodyLimit:
         elif self._declared(scope) > self.max_bytes:
             await refuse(scope, self._too_large())(scope, receive, send)
         else:
-            await self.app(scope, self._counting(receive), send)
+            await self.app(scope, self._counting(scope, receive), send)
 
     def _declared(self, scope: Scope) -> int:
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
         return int(length) if length.isdigit() else 0
 
-    def _counting(self, receive: Receive) -> Receive:
+    def _counting(self, scope: Scope, receive: Receive) -> Receive:
         arrived, complete = 0, False
         deadline = asyncio.get_running_loop().time() + self.timeout_s
+        connection = scope.get("extensions", {}).get(CONNECTION)
 
         async def counted() -> Message:
             nonlocal arrived, complete
             if complete:  # what follows tells that the client has gone, which may take as long as it likes
                 return await receive()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError:
-                detail = f"the body must arrive within {self.timeout_s:g} s"
-                raise ProblemError("body-timeout", detail, headers={"Connection": "close"}) from None
+            if connection is not None and not connection.reading:  # what is there already needs no timer
+                message = await receive()
+            else:
+                message = await self._in_time(receive, deadline)
             arrived += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if arrived > self.max_bytes:
@@ -166,6 +166,14 @@ class BodyLimit:
             return message
 
         return counted
+
+    async def _in_time(self, receive: Receive, deadline: float) -> Message:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await receive()
+        except TimeoutError:
+            detail = f"the body must arrive within {self.timeout_s:g} s"
+            raise ProblemError("body-timeout", detail, headers={"Connection": "close"}) from None
 
     def _too_large(self) -> ProblemError:
         # The rest of the body is not read, so that the connection is of no further use.

@@ -97,7 +97,7 @@ class BoundedProtocol(TimedProtocol):
         """A request begins."""
         super().on_message_begin()
         self.scope["extensions"] = self.extensions  # type: ignore[typeddict-item]
-        self.in_head = self.in_request = True
+        self.in_head = self.in_request = self.connection.reading = True
         self.hosts = 0
         if self.cycle is not None:  # no longer idle; the first head has its time from the connection's opening
             self.read_deadline = NEVER
@@ -173,7 +173,8 @@ class BoundedProtocol(TimedProtocol):
         """A request is read to its end."""
         if self.asks_upgrade:
             return
-        self.in_request, cycle = False, self.cycle
+        self.in_request = self.connection.reading = False
+        cycle = self.cycle
         if cycle.response_complete:  # sooner than the request was
             self.wait(self.timeout_keep_alive)
         else:

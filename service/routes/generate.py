@@ -65,7 +65,8 @@ def endpoint(schema: type[GenerateRequest]) -> Endpoint:
         With constraints, candidates are tried in order from first on, and those that meet them are the answer.
         """
         serving = serving_of(request)
-        form = acceptable(request.headers.get("accept"))
+        accept = next((value for name, value in request.scope["headers"] if name == b"accept"), b"*/*")
+        form = acceptable(accept.decode("latin-1"))
         wanted = await read_body(request, schema)
         version = serving.registry.find(wanted.model)
         _check(wanted, form, serving)
