@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from model.errors import ConfigurationError
 
+LEAST_ROWS, MOST_ROWS = 16, 64  # of a part: fewer cost time, more cost memory; several let a thread make up for another
+
 
 def usable_processors() -> int:
     """Processors that this process may run on."""
@@ -39,10 +41,21 @@ class Workers:
         self._pool = ThreadPoolExecutor(max(1, self.threads - 1), "network")
 
     def spread(self, function: Callable[[NDArray[Any]], NDArray[Any]], rows: NDArray[Any]) -> NDArray[Any]:
-        """The function of rows (N, ...), an array (N, ...), computed in as many parts as there are threads."""
-        parts = min(self.threads, len(rows))
-        if parts < 2:
+        """The function of rows (N, ...), an array (N, ...), computed in parts that threads take as they get free."""
+        if self.threads < 2 or len(rows) < 2:
             return function(rows)
-        own, *others = np.array_split(rows, parts)
-        pending = [self._pool.submit(function, part) for part in others]
-        return np.concatenate([function(own), *(part.result() for part in pending)])
+        share = -(-len(rows) // self.threads)
+        size = share if share <= LEAST_ROWS else min(max(-(-share // 2), LEAST_ROWS), MOST_ROWS)
+        parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+        results: list[NDArray[Any]] = [rows] * len(parts)
+        numbers = iter(range(len(parts)))
+
+        def work() -> None:
+            for i in numbers:
+                results[i] = function(parts[i])
+
+        others = [self._pool.submit(work) for _ in range(min(self.threads, len(parts)) - 1)]
+        work()
+        for other in others:
+            other.result()
+        return np.concatenate(results)
