@@ -195,7 +195,7 @@ class Batcher:
         now = perf_counter()
         for ticket in [ticket for ticket in self._open if ticket.job.deadline < now]:
             seconds = ticket.job.deadline - ticket.job.submitted
-            self.withdraw(ticket, DeadlineError(f"the answer was not made within {seconds:g} s"))
+            self.withdraw(ticket, DeadlineError(f"the answer was not made within {seconds:.3g} s"))
         self._sweep = self._loop.call_later(SWEEP_S, self._drop_late)
 
     # The inference thread.

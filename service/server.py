@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import resource
 import signal
 import socket
@@ -108,12 +109,19 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what was sent, and cut off what did not end within the grace."""
+        self._end_if_forced()
         await self._close_door(sockets or [])
         await super().shutdown(sockets)
+        self._end_if_forced()
         for connection in list(self.server_state.connections):
             if connection.transport is not None:
                 connection.transport.abort()
         await asyncio.sleep(0)  # in which they are closed
+
+    def _end_if_forced(self) -> None:
+        """End the process as it stands: threads of the network would abort it where the interpreter ends under them."""
+        if self.force_exit and threading.current_thread() is threading.main_thread():
+            os._exit(0)
 
     async def _close_door(self, sockets: list[socket.socket]) -> None:
         """Let in those who have connected, and nobody after them: a listener that closes cuts off who waits there."""

@@ -33,6 +33,7 @@ ENVIRONMENT_PREFIX = "CHARWGAN_"
 MAX_N = 10_000  # strings in one response; a larger one would hold them all in memory
 MAX_STREAM_N = 10_000_000
 HOUR_S, DAY_S = 3600, 86_400
+FLAGS = ("model", "models", "host", "port", "threads", "keys_file", "insecure", "config")  # the others: --set
 CONFIG = "config"  # the TOML file, which can therefore not be named in it
 SECRETS = ("keys", "admin_key")  # each may be given by the file that keys_file or admin_key_file names
 UNSHOWN = (*SECRETS, "rate_limit_storage")  # the address of a Redis may hold a password
@@ -174,8 +175,8 @@ def environment_name(field: str) -> str:
 
 
 def flag_name(field: str) -> str:
-    """The flag of a setting: max_n is --max-n."""
-    return "--" + field.replace("_", "-")
+    """How the command line gives a setting: --port, --set max_n."""
+    return "--" + field.replace("_", "-") if field in FLAGS else f"--set {field}"
 
 
 def parse_assignments(texts: Sequence[str]) -> dict[str, str]:

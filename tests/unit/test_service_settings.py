@@ -62,7 +62,7 @@ def test_the_file_is_beaten_by_the_environment_and_beats_the_default(tmp_path: P
     assert (settings.port, settings.slice, settings.max_n, settings.access_log) == (1, 20, 300, True)
     assert (settings.deadline_s, settings.model) == (5.0, Path("m"))
     assert origins["port"] == origins["model"] == str(path)
-    assert (origins["slice"], origins["max_n"], origins["host"]) == ("CHARWGAN_SLICE", "--max-n", "default")
+    assert (origins["slice"], origins["max_n"], origins["host"]) == ("CHARWGAN_SLICE", "--set max_n", "default")
     assert set(origins) == set(Settings.model_fields)
 
 
@@ -98,8 +98,8 @@ def test_the_file_that_a_flag_names_beats_the_one_of_the_environment(tmp_path: P
         (MODEL, {"CHARWGAN_LOG_LEVEL": "loud"}, "log_level must be one of debug, info, warning, error, got 'loud'"),
         (MODEL, {"CHARWGAN_ENGINE": "tf"}, "engine must be one of onnx, onnx-int8, torch, got 'tf'"),
         (MODEL, {"CHARWGAN_HOST": " "}, "host must be a text that is not empty, got ' ' (from CHARWGAN_HOST)"),
-        ({"model": "m", "prot": 1}, {}, "prot is not a setting of the service (from --prot): did you mean port?"),
-        ({"model": "m", "zzz": 1}, {}, "zzz is not a setting of the service (from --zzz): `charwgan config show`"),
+        ({"model": "m", "prot": 1}, {}, "prot is not a setting of the service (from --set prot): did you mean port?"),
+        ({"model": "m", "zzz": 1}, {}, "zzz is not a setting of the service (from --set zzz): `charwgan config show`"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_bound_value_and_origin(
@@ -264,7 +264,7 @@ def test_every_setting_says_what_it_is_and_has_a_bound_a_flag_and_a_variable_of_
     assert all(field.description for field in Settings.model_fields.values())
     assert all(bound(field) for field in Settings.model_fields)
     assert len({environment_name(field) for field in Settings.model_fields}) == len(Settings.model_fields)
-    assert flag_name("max_strings_queued") == "--max-strings-queued"
+    assert flag_name("max_strings_queued") == "--set max_strings_queued"
 
 
 def test_a_setting_named_by_its_unit_says_the_unit() -> None:
