@@ -1,4 +1,4 @@
-"""Offers one model over HTTP: strings for requests.
+"""Offers models over HTTP: strings for requests.
 
 The only package that knows FastAPI.  It needs ``model`` and neither ``training`` nor torch.
 """

@@ -89,6 +89,7 @@ def create_app(
         version="1",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     wanted, judged = bounded(GenerateRequest, settings), bounded(ScoreRequest, settings)
@@ -112,7 +113,7 @@ def create_admin_app(settings: Settings, metrics: Metrics) -> FastAPI:
 
     Whoever runs it gives it the ``state.serving`` of the application that it steers.
     """
-    console = Fronted(title="charwgan admin", version="1", docs_url=None, redoc_url=None)
+    console = Fronted(title="charwgan admin", version="1", docs_url=None, redoc_url=None, redirect_slashes=False)
     console.include_router(admin.router)
     add_handlers(console)
     console.state.gate, console.state.metrics = Gate.of_admin(settings), metrics

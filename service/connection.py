@@ -149,7 +149,8 @@ def in_one_write(cycle: RequestResponseCycle) -> Callable[[ASGISendEvent], Await
 
     async def send(message: ASGISendEvent) -> None:
         headers = message["headers"] if message["type"] == "http.response.start" else ()
-        if any(name == b"content-length" for name, _ in headers):
+        # An answer to HEAD has no body that its head could wait for.
+        if cycle.scope["method"] != "HEAD" and any(name == b"content-length" for name, _ in headers):
             cycle.transport = HeadFirst(cycle)  # type: ignore[assignment]
         await cycle.send(message)
 

@@ -43,7 +43,6 @@ KINDS: Mapping[str, Kind] = {
     "malformed-request": Kind(400, "The request is not HTTP", "Send HTTP/1.1 as a client library does."),
     "malformed-body": Kind(400, "The body is not a JSON object", "Send one JSON object in UTF-8."),
     "unauthorized": Kind(401, "A key is needed", "Say Authorization: Bearer KEY."),
-    "forbidden": Kind(403, "The key does not open this", "Use a key that was given for this."),
     "not-found": Kind(404, "There is nothing here", "See /docs for the paths."),
     "unknown-model": Kind(404, "No such model is served", "See /v1/models for those that are."),
     "method-not-allowed": Kind(405, "The method does not fit the path", "Use a method that Allow names."),

@@ -24,7 +24,6 @@ class Form:
 
     media_type: str
     lines: Callable[[Outcome], str] | None = None
-    head: str = ""
 
     @property
     def streams(self) -> bool:
@@ -60,7 +59,7 @@ def _plain(outcome: Outcome) -> str:
 
 JSON = Form("application/json")
 NDJSON = Form("application/x-ndjson", _ndjson)
-CSV = Form("text/csv", _csv, head="index,text")
+CSV = Form("text/csv", _csv)
 PLAIN = Form("text/plain", _plain)
 FORMS = {form.media_type: form for form in (JSON, NDJSON, CSV, PLAIN)}
 RANGES = {"*/*": JSON, "application/*": JSON, "text/*": PLAIN}

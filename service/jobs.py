@@ -24,7 +24,7 @@ from model.sampler import Part
 
 Floats = NDArray[np.float32]
 
-OVERSAMPLED = 256  # candidates that one run may try where constraints refuse most of them
+OVERSAMPLED = 64  # candidates that one run may try where constraints refuse most of them
 RULES_KEPT = 64  # compiled constraints of a model: a client asks the same again and again
 FIRST_CHUNK = 16  # strings in the first run of a stream, so that its first bytes come soon
 
@@ -190,7 +190,7 @@ class Generation(Making):
         super().__init__(version, deadline)
         self.seed, self.n, self.first = seed, n, first
         self.decoding, self.rules = decoding, rules
-        self.total = n if rules is None else max(n, max_attempts or n)
+        self.total = n if rules is None else max_attempts or n
         self.scored, self.shows_latents = scored, shows_latents
         self.window = window
         self.accepted = 0

@@ -99,8 +99,6 @@ class End(Request):
 class InterpolateRequest(Request):
     """Two latents and how many steps lead from one to the other."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, validate_by_name=True)
-
     start: End = Field(alias="from", description="Where to begin.")
     end: End = Field(alias="to", description="Where to end.")
     steps: int = Field(10, ge=2, le=1000, description="Number of strings, both ends included.", examples=[10])

@@ -48,7 +48,7 @@ class Reception:
         if start != self._first:
             body["first"] = start
         if "max_attempts" in body:
-            body["max_attempts"] -= start - self._first
+            body["max_attempts"] = max(1, body["max_attempts"] - (start - self._first))
         return Ask("POST", "/v1/generate", body, streamed=True)
 
     def identify(self, digest: str | None) -> None:

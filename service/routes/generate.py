@@ -40,7 +40,8 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
                     "description": "A StreamedText a line, in order; the last line is a StreamedSummary, or has the "
                     "key error with a ProblemDetails.",
                 },
-                "example": '{"index":0,"text":"marielle"}\n{"summary":{"seed":42,"attempted":1,"accepted":1}}\n',
+                "example": '{"index":0,"text":"marielle"}\n{"summary":{"seed":42,"first":0,"model":{"name":"names",'
+                '"digest":"9f86d081884c7d65..."},"attempted":1,"accepted":1}}\n',
             },
             CSV.media_type: {"schema": {"type": "string"}, "example": "index,text\r\n0,marielle\r\n"},
             PLAIN.media_type: {"schema": {"type": "string"}, "example": "marielle\n"},
@@ -112,6 +113,8 @@ def _check(wanted: GenerateRequest, form: Form, serving: Serving) -> None:
         raise _conflict("scores", f"scores need another form than {PLAIN.media_type}", "false, or another Accept")
     if wanted.latents and form in (CSV, PLAIN):
         raise _conflict("latents", f"latents need {JSON.media_type} or {NDJSON.media_type}", "false, or another Accept")
+    if wanted.deadline_s is not None and form.streams:
+        raise _conflict("deadline_s", f"deadline_s needs {JSON.media_type}: a stream has none", "absent for a stream")
     if wanted.label is not None:
         raise _conflict("label", "label needs a conditional model, and this one is not", "absent for this model")
 
@@ -125,7 +128,7 @@ def _job(wanted: GenerateRequest, form: Form, serving: Serving, version: Version
     rules = version.rules(wanted.constraints(), wanted.n)
     sampled = wanted.mode == "sample"
     plain = rules.mask is None and not sampled
-    most = wanted.max_attempts or min(ATTEMPTS_A_STRING * wanted.n, settings.max_attempts)
+    most = wanted.max_attempts or max(wanted.n, min(ATTEMPTS_A_STRING * wanted.n, settings.max_attempts))
     return Generation(
         version,
         # A seed is no secret, and asking the operating system for one would give the interpreter away each time.
@@ -204,7 +207,9 @@ async def _streamed(job: Generation, form: Form, serving: Serving, request: Requ
         except Exception as error:
             if form is not NDJSON:
                 raise  # the connection is cut, which is how these forms tell
-            yield f"{encode({'error': as_problem(error).content()})}\n".encode()
+            problem = as_problem(error)
+            serving.metrics.reject(problem.kind)
+            yield f"{encode({'error': problem.content()})}\n".encode()
             return
         if form is NDJSON:
             yield f"{encode({'summary': _made(job, attempted, accepted)})}\n".encode()

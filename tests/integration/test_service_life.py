@@ -66,3 +66,14 @@ def can_connect(port: int) -> bool:
     except ConnectionRefusedError:
         return False
     return True
+
+
+def test_an_answer_to_head_is_a_head_and_the_next_answer_its_own() -> None:
+    with running() as service:
+        both = "HEAD /livez HTTP/1.1\nHost: x\n\nGET /readyz HTTP/1.1\nHost: x\nConnection: close"
+        with service.raw(both) as connection:
+            received = b"".join(iter(lambda: connection.recv(65536), b""))
+        head, _, rest = received.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 405 ")
+        assert rest.startswith(b"HTTP/1.1 200 ")
+        assert b'"ready"' in rest
