@@ -66,7 +66,7 @@ class GenerateRequest(Request):
     scores: bool = Field(False, description="Whether the critic's score of each string is wanted.")
     latents: bool = Field(False, description="Whether the latent vector of each string is wanted.")
     deadline_s: float | None = Field(
-        None, gt=0, description="Seconds in which the answer must be made; streams have none.", examples=[5.0]
+        None, ge=0.1, description="Seconds in which the answer must be made; streams have none.", examples=[5.0]
     )
 
     def constraints(self) -> Constraints:
@@ -83,7 +83,7 @@ class ScoreRequest(Request):
         min_length=1, max_length=1000, description="The strings.", examples=[["marielle", "xqzzk"]]
     )
     model: str | None = Field(None, max_length=255, description="The model's name; absent: the default one.")
-    deadline_s: float | None = Field(None, gt=0, description="Seconds in which the answer must be made.")
+    deadline_s: float | None = Field(None, ge=0.1, description="Seconds in which the answer must be made.")
 
 
 class End(Request):
@@ -103,7 +103,7 @@ class InterpolateRequest(Request):
     end: End = Field(alias="to", description="Where to end.")
     steps: int = Field(10, ge=2, le=1000, description="Number of strings, both ends included.", examples=[10])
     model: str | None = Field(None, max_length=255, description="The model's name; absent: the default one.")
-    deadline_s: float | None = Field(None, gt=0, description="Seconds in which the answer must be made.")
+    deadline_s: float | None = Field(None, ge=0.1, description="Seconds in which the answer must be made.")
 
 
 def bounded(schema: type[Schema], settings: Settings) -> type[Schema]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from model.alphabet import Alphabet
 from model.artifact import write_artifact
@@ -32,6 +34,11 @@ TINY = {
 # depend on their order.
 torch.set_num_threads(1)
 torch.set_warn_always(True)
+
+# The check tries the same examples each time, so that it fails for what changed; whoever runs the tests tries new ones.
+settings.register_profile("check", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("check")
 
 
 @pytest.fixture(scope="session")

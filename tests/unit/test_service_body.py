@@ -48,7 +48,7 @@ BOUNDS = {
     '{"unique": 1}': "unique must be true or false, got 1",
     '{"charset": ""}': "charset must be a string of 1 to 4096 characters of Unicode, got a string of 0",
     '{"max_attempts": 0}': "max_attempts must be an integer between 1 and 1000000, got 0",
-    '{"deadline_s": 61}': "deadline_s must be a number above 0 and at most 60, got 61",
+    '{"deadline_s": 61}': "deadline_s must be a number between 0.1 and 60, got 61",
 }
 
 
