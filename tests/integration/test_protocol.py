@@ -258,7 +258,7 @@ def test_a_head_may_come_byte_by_byte(service: Service) -> None:
         for _ in range(2):
             for byte in GET:
                 connection.sendall(bytes([byte]))
-            until(connection, b"\r\n\r\n/")
+            assert until(connection, b"\r\n\r\n/").startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_body_may_come_in_pieces(service: Service) -> None:
@@ -294,7 +294,7 @@ def test_the_rest_of_a_body_is_read_after_its_answer(service: Service) -> None:
     with service.connect(b"POST /unread HTTP/1.1\r\n" + HOST + b"Content-Length: 100000\r\n\r\n") as connection:
         until(connection, b"unread")
         connection.sendall(b"x" * 100_000 + GET)
-        until(connection, b"\r\n\r\n/")
+        assert b"HTTP/1.1 200 " in until(connection, b"\r\n\r\n/")
 
 
 def test_http_1_0_is_answered_without_a_host(service: Service) -> None:
@@ -568,6 +568,7 @@ def test_what_was_answered_and_is_not_taken_does_not_hold_a_connection() -> None
         request = POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
         with service.connect(request + body):
             eventually(lambda: not service.server.server_state.connections)
+            assert not service.server.server_state.connections
 
 
 # Who has gone

@@ -85,16 +85,16 @@ async def test_all_of_a_minute_may_be_used_and_not_one_string_more() -> None:
 async def test_each_name_has_a_minute_of_its_own() -> None:
     limit = limit_of(10)
     await limit.take("a", 10)
-    await limit.take("b", 10)
-    await refused(limit, "a", 1)
+    assert (await limit.take("b", 10)).n == 10
+    assert (await refused(limit, "a", 1)).left == 0
 
 
 async def test_a_refusal_costs_nothing() -> None:
     limit = limit_of(100)
     await limit.take("a", 90)
     for _ in range(50):
-        await refused(limit, "a", 11)
-    await limit.take("a", 10)
+        assert (await refused(limit, "a", 11)).left == 10
+    assert (await limit.take("a", 10)).n == 10
 
 
 async def test_the_next_minute_is_whole_again() -> None:
@@ -114,7 +114,7 @@ async def test_who_waits_as_long_as_told_is_served_if_nobody_else_asks() -> None
         limit = limit_of(10, clock)
         await limit.take("a", 5)
         clock.now += (await refused(limit, "a", 6)).retry_after_s
-        await limit.take("a", 10)
+        assert (await limit.take("a", 10)).n == 10
 
 
 async def test_more_than_a_minute_holds_is_refused_for_good_and_names_both() -> None:

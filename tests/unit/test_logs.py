@@ -271,3 +271,4 @@ def test_a_stream_that_is_closed_stops_nothing() -> None:
     stream = stream_of()
     stream.close()
     get_logger().error("event")
+    assert stream.closed
