@@ -15,10 +15,9 @@ import click
 
 from model.command import Verbs, run
 from model.terminal import importing
+from service.options import FILE, FOLDER, settings_options
 from training.options import complete_data, configuration_options
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path)
 SEED_RANGE = click.IntRange(0, 2**53 - 1)
 
 
@@ -96,16 +95,23 @@ def evaluate(subject: Path, data: tuple[str, ...], n: int, seed: int, as_json: b
 @click.argument("run", type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="The model's folder.")
 @click.option("--replace", is_flag=True, help="Replace a model that is there already.")
-@click.option("--int8", is_flag=True, help="Add a graph in 8-bit integers, and measure what it changes.")
+@click.option(
+    "--int8/--no-int8",
+    default=None,
+    help="Add a graph in 8-bit integers, and measure what it changes.  [default: as the model that is replaced]",
+)
 @click.option("--int8-samples", type=click.IntRange(1, 1_000_000), help="Strings to measure it by.  [default: 5000]")
-def export(run: Path, out: Path, replace: bool, int8: bool, int8_samples: int | None) -> None:
+def export(run: Path, out: Path, replace: bool, int8: bool | None, int8_samples: int | None) -> None:
     """Make a model of RUN: safetensors, ONNX, tokenizer, scores and card in one folder."""
     with importing("train", "this verb"):
         from training.export import export_run
-        from training.quantize import SAMPLES
+        from training.quantize import SAMPLES, samples_of
     if int8_samples is not None and not int8:
         raise click.UsageError("--int8-samples needs --int8")
-    digest = export_run(run, out, replace=replace, int8_samples=(int8_samples or SAMPLES) if int8 else None)
+    samples = (int8_samples or SAMPLES) if int8 else None
+    if int8 is None and replace and (samples := samples_of(out)) is not None:
+        click.echo(f"{out} has a graph in 8-bit integers, and gets one again: --no-int8 leaves it out", err=True)
+    digest = export_run(run, out, replace=replace, int8_samples=samples)
     click.echo(f"{out}  {digest}")
 
 
@@ -125,6 +131,7 @@ def variants() -> None:
 @click.option("-n", default=10, show_default=True, type=click.IntRange(1), help="How many strings.")
 @click.option("--seed", type=SEED_RANGE, help="Makes them repeatable.  [default: drawn, and printed]")
 @click.option("--first", default=0, show_default=True, type=SEED_RANGE, help="Begin at this string of the seed.")
+@click.option("--label", help="For conditional models: of what.  [default: drawn as in the training data]")
 @click.option("--out", type=FILE, help="A .txt, .csv, .jsonl or .parquet file.  [default: standard output]")
 @click.option("--shard", metavar="i/K", help="Only part i of K, counted from 0; needs --seed.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
@@ -135,6 +142,7 @@ def generate(
     n: int,
     seed: int | None,
     first: int,
+    label: str | None,
     out: Path | None,
     shard: str | None,
     threads: int | None,
@@ -161,10 +169,10 @@ def generate(
     first, n = part_of(shard, first, n)
     drawn = secrets.randbelow(2**53) if seed is None else seed
     if url is not None:
-        slices = fetching.strings(url, key, str(model) if model else None, drawn, first, n)
+        slices = fetching.strings(url, key, str(model) if model else None, drawn, first, n, label)
     else:
         assert model is not None
-        slices = strings(model, threads, drawn, first, n)
+        slices = strings(model, threads, drawn, first, n, label)
     if seed is None:
         click.echo(f"seed {drawn}", err=True)
     with ending_tidily():
@@ -176,9 +184,10 @@ def generate(
 
 @cli.command()
 @click.option("--model", type=FOLDER, required=True, help="A model folder.")
+@click.option("--label", help="For conditional models: what the lines are scored as.")
 @click.option("--json", "as_json", is_flag=True, help="Print an object a line.")
 @click.argument("file", type=click.File("rb"), default="-")
-def score(model: Path, file: Any, as_json: bool) -> None:
+def score(model: Path, file: Any, label: str | None, as_json: bool) -> None:
     """Print the critic's score of each line of FILE or standard input.
 
     High means realistic in the critic's eyes.  It is a score and not a probability: compare it only with other
@@ -188,23 +197,15 @@ def score(model: Path, file: Any, as_json: bool) -> None:
     from model.terminal import write_lines
 
     name = "standard input" if file.name == "<stdin>" else file.name
-    write_lines(scored(model, file, name, as_json=as_json))
+    write_lines(scored(model, file, name, as_json=as_json, label=label))
 
 
 @cli.command()
-@click.option("--model", type=FOLDER, help="A model folder; with --models, the default one's name.")
-@click.option("--models", type=FOLDER, help="A folder of model folders, each served by its name.")
-@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 8000]")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of the network.")
-@click.option("--keys-file", type=FILE, help="Hashed keys, one a line, of those who may ask; see `charwgan keys`.")
-@click.option("--insecure", is_flag=True, default=None, help="Listen beyond this machine although there are no keys.")
-@click.option("--config", type=FILE, help="A TOML file of settings; `charwgan config show` prints them all.")
-@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting; may be repeated.")
+@settings_options
 def serve(assignments: tuple[str, ...], **flags: Any) -> None:
     """Serve models over HTTP until interrupted."""
     from service.server import serve as serve_forever
-    from service.settings import parse_assignments, resolve
+    from service.settings_sources import parse_assignments, resolve
 
     check_environment()
     serve_forever(resolve(flags | parse_assignments(assignments), os.environ))
@@ -232,13 +233,14 @@ def config() -> None:
 
 
 @config.command()
-@click.option("--config", "file", type=FILE, help="A TOML file of settings.  [default: $CHARWGAN_CONFIG]")
+@settings_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(file: Path | None, as_json: bool) -> None:
-    """Print every setting of the service, its value and origin; secrets are masked."""
+def show(as_json: bool, assignments: tuple[str, ...], **flags: Any) -> None:
+    """Print every setting of the service, its value and origin, as `serve` would have them; secrets are masked."""
     from service.settings_listing import listing, passed_over, to_text
+    from service.settings_sources import parse_assignments
 
-    rows = listing({"config": file}, os.environ)
+    rows = listing(flags | parse_assignments(assignments), os.environ)
     click.echo(json.dumps(rows, ensure_ascii=False, indent=2) if as_json else to_text(rows))
     if names := passed_over(os.environ):
         click.echo(f"passed over, for they are no settings of the service: {', '.join(names)}", err=True)
@@ -252,7 +254,7 @@ def inspect(model: Path, as_json: bool) -> None:
     from model.artifact import Artifact
 
     artifact = Artifact.load(model)
-    card = f"digest {artifact.digest}\n\n{artifact.read('README.md').decode()}"
+    card = f"digest {artifact.digest}\n\n{artifact.card}"
     click.echo(json.dumps(artifact.facts(), ensure_ascii=False, indent=2) if as_json else card)
 
 
@@ -281,7 +283,8 @@ def completion(shell: str) -> None:
 def check_environment() -> None:
     """Refuse a CHARWGAN_ variable that is neither training's nor the service's: it would be ignored in silence."""
     from model.environment import refuse_unknown
-    from service.settings import CONFIG, Settings, environment_name
+    from service.settings import Settings
+    from service.settings_sources import CONFIG, environment_name
     from training.configuration import environment_names
 
     refuse_unknown(os.environ, {*environment_names(), *map(environment_name, (CONFIG, *Settings.model_fields))})

@@ -24,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 from model.alphabet import Alphabet
 from model.errors import ArtifactError
 from model.exchange import NEW, clear_abandoned, put_in_place, workplace
+from model.labels import Labels
 from model.novelty import HASHES, Novelty
 
 FORMAT = 1
@@ -66,6 +67,19 @@ class Artifact:
         return int(self.config["model"]["latent"])
 
     @cached_property
+    def labels(self) -> Labels:
+        """What its strings can be asked to be; empty for a model that is not conditional.
+
+        Raises ArtifactError if config.json says what labels cannot be.
+        """
+        return Labels.from_json(self.config.get("labels"), self.path / "config.json")
+
+    @cached_property
+    def card(self) -> str:
+        """Its card, Markdown, read when first asked for.  Raises ArtifactError as ``read`` does."""
+        return self.read("README.md").decode(errors="replace")
+
+    @cached_property
     def novelty(self) -> Novelty | None:
         """The hashes of the training strings, read when first asked for; None for a model that has none.
 
@@ -95,8 +109,8 @@ class Artifact:
     def load(cls, path: Path) -> Artifact:
         """Read a model folder.
 
-        Raises ArtifactError if it is no model, if a file is missing or differs from its digest, or if a weight is
-        not finite.
+        Raises ArtifactError if it is no model, if a file is missing or differs from its digest, if a weight is not
+        finite, or if its labels cannot be labels.
         """
         path = path.resolve()
         if not path.is_dir():
@@ -109,6 +123,7 @@ class Artifact:
         if not isinstance(config.get("model"), dict) or not isinstance(config["model"].get("latent"), int):
             raise ArtifactError(f"{path / 'config.json'} does not say model.latent: export the run again")
         artifact = cls(path, digest, config, metrics, alphabet, digests)
+        _ = artifact.labels  # checked now
         if HASHES in digests:
             Novelty.from_bytes(artifact.read(HASHES), path / HASHES)  # checked now, kept only if it is needed
         return artifact

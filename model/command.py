@@ -28,11 +28,11 @@ class Verbs(click.Group):
             raise Interrupted("interrupted") from None
 
 
-def run(verbs: click.Group, name: str) -> NoReturn:
-    """Run the verb that the arguments name, and exit: 2 for wrong use, 1 for what went wrong otherwise."""
+def run(command: click.Command, name: str) -> NoReturn:
+    """Run a command, or the verb of a group that the arguments name, and exit: 2 for wrong use, 1 for other errors."""
     try:
         prepare_output()
-        code = _run(verbs, name)
+        code = _run(command, name)
         sys.stdout.flush()
     except OSError as error:
         what = f"cannot use {error.filename}" if error.filename else "cannot write the output"
@@ -42,9 +42,9 @@ def run(verbs: click.Group, name: str) -> NoReturn:
     sys.exit(code)
 
 
-def _run(verbs: click.Group, name: str) -> int:
+def _run(command: click.Command, name: str) -> int:
     try:
-        return int(verbs.main(prog_name=name, standalone_mode=False) or 0)
+        return int(command.main(prog_name=name, standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else str(error))
         return 2

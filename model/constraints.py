@@ -7,7 +7,8 @@
 A mask on a place is exact for what a place must hold, since places are independent given the latent.  A length could be
 masked as well (padding forbidden before, or forced after, a place), but the model's strings end where they end for a
 reason: a forced end cuts a word off, and a forbidden one appends letters that no training string would have.  A string
-that is rejected leaves the others as they were, so that what is accepted is what the model writes.
+that is rejected leaves the others as they were, so that what is accepted is what the model writes.  A pattern is never
+turned into a mask for the same reason: most fix lengths, and which strings a seed gives would hang on how it is put.
 
 T length, V alphabet, N strings.
 """
@@ -21,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.alphabet import PADDING, RESERVED, Alphabet, normalize
-from model.automaton import Automaton, Letters, UnclearError
+from model.automaton import Matcher
 from model.errors import InvalidConstraintError, UnsatisfiableError
 from model.novelty import Novelty
-from model.pattern import Pattern
+from model.syntax import Letters
 
 Mask = NDArray[np.bool_]
 
@@ -53,11 +54,12 @@ class Compiled:
 
     mask: (T, V), true for the symbols that may be chosen at each place; None where all may.
     lengths: those that are accepted; None where all are.  pattern, novelty: None where not asked for.
+    Several threads may judge by it at the same time: no verdict depends on what was judged before.
     """
 
     mask: Mask | None = None
     lengths: range | None = None
-    pattern: Pattern | None = None
+    pattern: Matcher | None = None
     unique: bool = False
     novelty: Novelty | None = None
 
@@ -65,6 +67,11 @@ class Compiled:
     def rejects(self) -> bool:
         """Whether ``judge`` may refuse a string; if not, it need not be called."""
         return self.unique or not (self.lengths is None and self.pattern is None and self.novelty is None)
+
+    @property
+    def at_once(self) -> int | None:
+        """How many strings to judge in one go, at most, so that others need not wait for it; None: any number."""
+        return None if self.pattern is None else self.pattern.at_once
 
     def judge(self, texts: Sequence[str], seen: set[str]) -> list[str | None]:
         """For each text, in order, the name of the first constraint that refuses it, or None where it is accepted.
@@ -107,7 +114,7 @@ def compile_constraints(
     novelty: the model's training strings, only looked at for ``novel``.  n: strings wanted, which must not be more
     than there can be if they are unique.
     Raises InvalidConstraintError for what is no constraint, UnsatisfiableError where no n strings can meet them and
-    this can be told.  Neither repeats text that was given.
+    this can be told.  Neither repeats text that was given.  Any thread may call it; what it costs is bounded.
     """
     if constraints == NONE:
         return FREE
@@ -117,9 +124,8 @@ def compile_constraints(
     possible = range(max(lengths.start, len(prefix)), lengths.stop)
     pattern = None
     if constraints.pattern is not None:
-        source = normalize(constraints.pattern)
-        pattern = Pattern(source, alphabet.length)
-        _check_pattern(source, constraints, alphabet, possible, characters, prefix)
+        pattern = Matcher(normalize(constraints.pattern), alphabet)
+        _check_pattern(pattern, constraints, alphabet, possible, characters, prefix)
     if constraints.novel:
         _check_novelty(novelty, prefix if possible == range(len(prefix), len(prefix) + 1) else None)
     if constraints.unique:
@@ -182,25 +188,23 @@ def _prefix(constraints: Constraints, characters: str, lengths: range) -> str:
 
 
 def _check_pattern(
-    source: str, constraints: Constraints, alphabet: Alphabet, lengths: range, characters: str, prefix: str
+    pattern: Matcher, constraints: Constraints, alphabet: Alphabet, lengths: range, characters: str, prefix: str
 ) -> None:
     """Raises UnsatisfiableError if it is certain that nothing meets a pattern and the other constraints."""
     letters, longest = Letters(alphabet.characters), alphabet.length
-    try:
-        automaton = Automaton(source, letters)
-    except UnclearError:
-        return
-    every, usual = letters.of(alphabet.characters), letters.of(characters)
+    every = usual = letters.every
+    if len(characters) < len(alphabet.characters):
+        usual = letters.of(characters)
     begun = [letters.of(character) for character in prefix] + [usual] * (longest - len(prefix))
-    if automaton.meets(begun, lengths):
+    if pattern.meets(begun, lengths):
         return
     # One constraint after the other, so that the message can name those that leave nothing.
     whole, told = range(longest + 1), ""
-    if automaton.meets([every] * longest, whole):
+    if pattern.meets([every] * longest, whole):
         fields = ["charset"]
-        if automaton.meets([usual] * longest, whole):
+        if pattern.meets([usual] * longest, whole):
             fields.append("prefix")
-            if automaton.meets(begun, range(len(prefix), longest + 1)):
+            if pattern.meets(begun, range(len(prefix), longest + 1)):
                 fields += ["min_length", "max_length"]
         told = " that fits " + " and ".join(name for name in fields if getattr(constraints, name) is not None)
     found = f"of at most {longest} characters of the model's alphabet{told}"

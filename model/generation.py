@@ -15,29 +15,37 @@ from model.threads import check_threads
 MOST = 2**53  # strings of a seed that are numbered; their numbers pass through JSON unharmed
 
 
-def strings(model: Path, threads: int | None, seed: int, first: int, n: int) -> Iterator[list[str]]:
-    """Strings first .. first + n - 1 of a seed in slices, from a model folder.
+def strings(
+    model: Path, threads: int | None, seed: int, first: int, n: int, label: str | None = None
+) -> Iterator[list[str]]:
+    """Strings first .. first + n - 1 of a seed in slices, from a model folder; label as in ``Sampler.latents``.
 
-    Raises ArtifactError at once if it is no model, ConfigurationError for more threads than processors.
+    Raises at once: ArtifactError if it is no model, ConfigurationError for more threads than processors or for a label
+    that the model does not have.
     """
     from model.artifact import Artifact
     from model.sampler import Sampler
 
     check_threads(threads, "--threads")
-    return Sampler(Artifact.load(model), threads).stream(seed, first, n)
+    artifact = Artifact.load(model)
+    if label is not None:
+        artifact.labels.position(label)
+    return Sampler(artifact, threads).stream(seed, first, n, label)
 
 
-def scored(model: Path, file: BinaryIO, name: str, *, as_json: bool) -> Iterator[list[str]]:
+def scored(model: Path, file: BinaryIO, name: str, *, as_json: bool, label: str | None = None) -> Iterator[list[str]]:
     """Lines of the critic's score of each text of a file and the text, in slices; name: of the file, for messages.
 
-    Raises ArtifactError if the folder is no model, DataError as ``read_texts`` does.
+    label: that the texts are scored as, which a conditional model needs.
+    Raises ArtifactError if the folder is no model, DataError as ``read_texts`` does, ConfigurationError for a label
+    that is missing or that the model does not have.
     """
     from model.artifact import Artifact
     from model.sampler import Scorer
 
     scorer = Scorer(Artifact.load(model))
     for texts in read_texts(file, name):
-        scores = scorer.scores(texts).tolist()
+        scores = scorer.scores(texts, () if label is None else [label] * len(texts)).tolist()
         if as_json:
             rows = ({"text": text, "score": score} for text, score in zip(texts, scores, strict=True))
             yield [json.dumps(row, ensure_ascii=False) for row in rows]

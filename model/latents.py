@@ -18,7 +18,7 @@ WORDS_PER_BLOCK = 4  # Philox4x64 yields four 64-bit words for each value of its
 COORDINATES_PER_WORD = 4
 MAX_SEED = MAX_WORD = 2**64 - 1
 NO_WORDS = np.zeros(WORDS_PER_BLOCK, dtype=np.uint64)
-LATENTS, SYMBOLS = 0, 1  # what words are for: second half of Philox's key
+LATENTS, SYMBOLS, LABELS = 0, 1, 2  # what words are for: second half of Philox's key
 
 
 @cache
@@ -44,9 +44,12 @@ def latents(seed: int, first: int, count: int, size: int) -> NDArray[np.float32]
     return table.take(indices)
 
 
-def uniforms(seed: int, first: int, count: int, size: int) -> NDArray[np.float64]:
-    """Numbers in (0, 1), float64 (count, size), for drawing the symbols of strings first .. first + count - 1."""
-    words = _words(seed, SYMBOLS, first, count, size)[:, :size]
+def uniforms(seed: int, first: int, count: int, size: int, *, purpose: int = SYMBOLS) -> NDArray[np.float64]:
+    """Numbers in (0, 1), float64 (count, size), for drawing what strings first .. first + count - 1 are made of.
+
+    purpose: SYMBOLS or LABELS, which share no numbers.
+    """
+    words = _words(seed, purpose, first, count, size)[:, :size]
     return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 

@@ -6,6 +6,7 @@ these are what cannot be had in linear time.  Unlike in Python, \d, \w and \b ar
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import re2
@@ -15,7 +16,10 @@ from model.errors import InvalidConstraintError
 MAX_CHARACTERS = 1000
 MEMORY_BYTES = 1 << 18  # of one expression: its program, and the states that RE2 remembers
 MAX_STEPS = 1 << 18  # instructions times characters of a string: at worst 2 ms a string, where states do not fit
+STEPS_A_RUN = 1 << 22  # of all strings that are judged in one go: at worst 30 ms
+MAX_PROPERTIES = 16  # of Unicode, as \pL: each is 0.1 ms of RE2's compilation, which holds the interpreter
 
+PROPERTY = re.compile(r"\\[pP]")
 BOUND = "a regular expression of RE2, without lookarounds and backreferences"
 # RE2's message, without the part of the expression that it repeats: text that came in is not to be echoed.
 REASONS = {
@@ -49,8 +53,8 @@ def compile_expression(source: str) -> Any:
 class Pattern:
     """A regular expression that must match the whole of a string.
 
-    length: T, the most characters that a string has.  Raises InvalidConstraintError, which says what is wrong without
-    repeating the expression.
+    length: T, the most characters that a string has.  steps: what matching a string of that length takes at worst.
+    Raises InvalidConstraintError, which says what is wrong without repeating the expression.
     """
 
     def __init__(self, source: str, length: int) -> None:
@@ -61,6 +65,14 @@ class Pattern:
                 bound=f"at most {MAX_CHARACTERS} characters",
                 given=len(source),
             )
+        # An escaped backslash before a p counts as well, which costs nobody anything.
+        if (properties := len(PROPERTY.findall(source))) > MAX_PROPERTIES:
+            raise InvalidConstraintError(
+                "pattern",
+                f"pattern must name at most {MAX_PROPERTIES} properties of Unicode, got {properties}",
+                bound=f"at most {MAX_PROPERTIES} properties of Unicode",
+                given=properties,
+            )
         try:
             self._expression = compile_expression(source)
         except UnicodeEncodeError:
@@ -69,7 +81,8 @@ class Pattern:
             message = error.args[0]
             told = message.decode(errors="replace") if isinstance(message, bytes) else str(message)
             raise _refusal(REASONS.get(told.partition(": ")[0], "it cannot be read")) from None
-        if self._expression.programsize * length > MAX_STEPS:
+        self.steps: int = self._expression.programsize * length  # at most, for one string
+        if self.steps > MAX_STEPS:
             raise _refusal(REASONS["pattern too large - compile failed"])
 
     def matches(self, text: str) -> bool:

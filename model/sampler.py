@@ -1,6 +1,6 @@
 """Strings from a model by ONNX Runtime, without torch.
 
-N batch, T length, V alphabet, Z latent.
+N batch, T length, V alphabet, Z latent, K labels, 0 for a model that is not conditional.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from model import latents as counter
 from model.alphabet import Ids, normalize
 from model.artifact import Artifact
 from model.decoding import Decoding, decode, likeliest
@@ -51,12 +50,16 @@ class Sampler:
     def _scorer(self) -> Scorer:
         return Scorer(self.artifact, self.workers)
 
-    def latents(self, seed: int, first: int, n: int) -> NDArray[np.float32]:
-        """Latent vectors of strings first .. first + n - 1 of a seed, (n, Z)."""
-        return counter.latents(seed, first, n, self.artifact.latent)
+    def latents(self, seed: int, first: int, n: int, label: str | None = None) -> NDArray[np.float32]:
+        """What the generator takes for strings first .. first + n - 1 of a seed, (n, Z + K): latents and labels.
+
+        label: of every string; None: each draws its own, by the shares of the labels in the training data.  A string
+        has the same latent whatever its label.  Raises ConfigurationError if the model has no such label.
+        """
+        return self.artifact.labels.rows(seed, first, n, self.artifact.latent, label)
 
     def logits(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Unnormalised log probabilities, (N, T, V), of latents (N, Z)."""
+        """Unnormalised log probabilities, (N, T, V), of latents (N, Z + K)."""
         return self.workers.spread(self._logits, latents)
 
     def _logits(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -78,17 +81,17 @@ class Sampler:
         return cast(Ids, ids.astype(self.artifact.alphabet.dtype))
 
     def texts(self, latents: NDArray[np.float32], parts: Sequence[Part] = ()) -> list[str]:
-        """The strings of latents (N, Z), padding stripped."""
+        """The strings of latents (N, Z + K), padding stripped."""
         return self.artifact.alphabet.decode(self.ids(latents, parts))
 
-    def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The critic's score of each text, (N,); the critic is opened when it is first asked."""
-        return self._scorer.scores(texts)
+    def scores(self, texts: Sequence[str], labels: Sequence[str] = ()) -> NDArray[np.float32]:
+        """As ``Scorer.scores``; the critic is opened when it is first asked."""
+        return self._scorer.scores(texts, labels)
 
-    def stream(self, seed: int, first: int, n: int) -> Iterator[list[str]]:
+    def stream(self, seed: int, first: int, n: int, label: str | None = None) -> Iterator[list[str]]:
         """Strings first .. first + n - 1 of a seed, in slices, so that any n fits in memory."""
         for start in range(first, first + n, SLICE):
-            yield self.texts(self.latents(seed, start, min(SLICE, first + n - start)))
+            yield self.texts(self.latents(seed, start, min(SLICE, first + n - start), label))
 
     def warm_up(self) -> None:
         """Run once, so that the first request is not the slow one.  Raises ArtifactError if the network misbehaves."""
@@ -110,19 +113,28 @@ class Scorer:
         self.artifact, self.workers = artifact, workers or Workers(None)
         self._session = _session(artifact, "critic.onnx")
 
-    def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The critic's score of each text, (N,); a text is normalised to NFC and cut at T characters."""
-        alphabet = self.artifact.alphabet
+    def scores(self, texts: Sequence[str], labels: Sequence[str] = ()) -> NDArray[np.float32]:
+        """The critic's score of each text, (N,); a text is normalised to NFC and cut at T characters.
+
+        labels: of which label the critic takes each text to be; none for a model that is not conditional.
+        Raises ConfigurationError if one is missing, or one that the model does not have.
+        """
+        alphabet, positions = self.artifact.alphabet, self.artifact.labels.of_texts(labels, len(texts))
         scores = [np.empty(0, dtype=np.float32)]
         for start in range(0, len(texts), SLICE):
-            ids = alphabet.encode([normalize(text) for text in texts[start : start + SLICE]])
-            scores.append(self.workers.spread(self.score, ids))
+            rows = alphabet.encode([normalize(text) for text in texts[start : start + SLICE]]).astype(np.int64)
+            if len(positions):
+                rows = np.column_stack([rows, positions[start : start + SLICE]])
+            scores.append(self.workers.spread(self.score, rows))
         return np.concatenate(scores)
 
-    def score(self, ids: Ids) -> NDArray[np.float32]:
-        """The critic's score of each text from its ids (N, T), (N,), N <= SLICE."""
-        one_hot = np.zeros((*ids.shape, self.artifact.alphabet.size), dtype=np.float32)
-        np.put_along_axis(one_hot, ids[..., np.newaxis].astype(np.int64), 1.0, axis=2)
+    def score(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The critic's score of each text, (N,), N <= SLICE, from its ids (N, T) and, after them, its label (N, 1)."""
+        length, size = self.artifact.alphabet.length, self.artifact.alphabet.size
+        one_hot = np.zeros((len(rows), length, size + len(self.artifact.labels)), dtype=np.float32)
+        np.put_along_axis(one_hot, rows[:, :length, np.newaxis], 1.0, axis=2)
+        if self.artifact.labels:
+            one_hot[np.arange(len(rows)), :, size + rows[:, length]] = 1.0
         scores: NDArray[np.float32] = self._session.run(["score"], {"text": one_hot})[0]
         return scores
 

@@ -1,7 +1,10 @@
 """The text networks of Gulrajani et al. 2017 (language model): residual 1-D convolutions.
 
-N batch, T length, V alphabet, C width, Z latent.  Text is (N, T, V): one-hot rows for real strings, the softmax's
-probabilities for generated ones.
+N batch, T length, V alphabet, C width, Z latent, K labels.  Text is (N, T, V): one-hot rows for real strings, the
+softmax's probabilities for generated ones.
+
+The networks of a conditional model take the one-hot row of a string's label too (Mirza and Osindero 2014): the
+generator after the latent, the critic after the channels of the text at every position.  K = 0 is the paper's network.
 """
 
 from __future__ import annotations
@@ -59,13 +62,23 @@ def transposed(y: Tensor, layer: nn.Conv1d) -> Tensor:
     return torch.nn.functional.conv_transpose1d(y, layer.weight, padding=layer.kernel_size[0] // 2)
 
 
-class Generator(nn.Module):
-    """Latents (N, Z) to probabilities (N, T, V): linear, residual blocks, width-1 convolution, softmax."""
+def labelled(text: Tensor, labels: Tensor) -> Tensor:
+    """What a conditional critic takes, (N, T, V + K), of text (N, T, V) and the one-hot rows of its labels (N, K)."""
+    return torch.cat([text, labels.unsqueeze(1).expand(-1, text.shape[1], -1)], dim=2)
 
-    def __init__(self, *, length: int, size: int, width: int, depth: int, kernel: int, latent: int) -> None:
+
+class Generator(nn.Module):
+    """Latents (N, Z + K) to probabilities (N, T, V): linear, residual blocks, width-1 convolution, softmax.
+
+    With labels, to what a critic takes, (N, T, V + K): the text and, after it, the label that it was asked to be of.
+    """
+
+    def __init__(
+        self, *, length: int, size: int, width: int, depth: int, kernel: int, latent: int, labels: int = 0
+    ) -> None:
         super().__init__()
-        self.width, self.length, self.latent = width, length, latent
-        self.expand = nn.Linear(latent, width * length)
+        self.width, self.length, self.latent, self.labels = width, length, latent, labels
+        self.expand = nn.Linear(latent + labels, width * length)
         self.blocks = nn.Sequential(*(ResidualBlock(width, kernel) for _ in range(depth)))
         self.output = nn.Conv1d(width, size, 1)
         self.apply(initialize)
@@ -76,15 +89,20 @@ class Generator(nn.Module):
         return cast(Tensor, self.output(self.blocks(hidden))).transpose(1, 2)
 
     def forward(self, latent: Tensor) -> Tensor:
-        return self.logits(latent).softmax(dim=2)
+        text = self.logits(latent).softmax(dim=2)
+        return labelled(text, latent[:, self.latent :]) if self.labels else text
 
 
 class Critic(nn.Module):
-    """Text (N, T, V) to a score (N,): the generator mirrored.  High for text that looks real; not a probability."""
+    """Text (N, T, V + K) to a score (N,): the generator mirrored.  High for text that looks real; not a probability.
 
-    def __init__(self, *, length: int, size: int, width: int, depth: int, kernel: int) -> None:
+    With labels, high for text that looks like real text of its label.
+    """
+
+    def __init__(self, *, length: int, size: int, width: int, depth: int, kernel: int, labels: int = 0) -> None:
         super().__init__()
-        self.input = nn.Conv1d(size, width, 1)
+        self.size, self.labels = size, labels
+        self.input = nn.Conv1d(size + labels, width, 1)
         self.blocks = nn.Sequential(*(ResidualBlock(width, kernel) for _ in range(depth)))
         self.score = nn.Linear(width * length, 1)
         self.apply(initialize)
@@ -94,7 +112,9 @@ class Critic(nn.Module):
         return cast(Tensor, self.score(hidden.flatten(1))).squeeze(1)
 
     def slope(self, at: Tensor) -> Tensor:
-        """||grad D||_2 at each text of ``at`` (N, T, V), (N,), differentiable in the weights by one backward pass.
+        """||grad D||_2 at each text of ``at`` (N, T, V + K), (N,), differentiable in the weights by one backward pass.
+
+        The gradient is that in the text: a label has no neighbours among which the critic could be steep.
 
         The critic is piecewise linear: with the ReLUs' masks held, its gradient is a linear network of transposed
         convolutions, an ordinary forward pass.  The masks are constant almost everywhere, so that this equals, and
@@ -108,4 +128,5 @@ class Critic(nn.Module):
         gradient = self.score.weight.view(1, hidden.shape[1], -1).expand_as(hidden)
         for block, mask in zip(reversed(list(self.blocks)), reversed(masks), strict=True):
             gradient = cast(ResidualBlock, block).adjoint(gradient, mask)
-        return cast(Tensor, torch.linalg.vector_norm(transposed(gradient, self.input).flatten(1), dim=1))
+        text = transposed(gradient, self.input)[:, : self.size]
+        return cast(Tensor, torch.linalg.vector_norm(text.flatten(1), dim=1))

@@ -57,5 +57,6 @@ class Workers:
         others = [self._pool.submit(work) for _ in range(min(self.threads, len(parts)) - 1)]
         work()
         for other in others:
-            other.result()
+            if not other.cancel():  # one that still waits for a thread, which another batch has, has nothing left to do
+                other.result()
         return np.concatenate(results)

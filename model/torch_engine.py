@@ -1,6 +1,6 @@
 """Strings from a model by torch, for a GPU: bf16 in the residual blocks, and CUDA graphs of a few fixed sizes.
 
-N batch, T length, V alphabet, Z latent.
+N batch, T length, V alphabet, Z latent, K labels.
 
 bf16 carries 8 significant bits, so that some strings of a seed (about 1 in 100 of a trained model) are not those of
 ONNX Runtime.  The first layer, the last and the sum that runs through the blocks are fp32, without which it would be
@@ -25,13 +25,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model import latents as counter
 from model.alphabet import UNKNOWN, Ids
 from model.artifact import Artifact
 from model.decoding import decode
 from model.errors import ArtifactError
 from model.sampler import SLICE, Part, Sampler, Scorer
-from model.text import Critic, Generator
+from model.text import Critic, Generator, labelled
 from model.threads import Workers
 
 logger = logging.getLogger("charwgan.model")
@@ -51,7 +50,7 @@ class Step(Protocol):
     size: int
 
     def run(self, rows: NDArray[np.float32]) -> Symbols:
-        """Symbols and logits of latents (N, Z), N <= size; they are good until the next run."""
+        """Symbols and logits of latents (N, Z + K), N <= size; they are good until the next run."""
 
 
 class TorchSampler(Sampler):
@@ -89,10 +88,10 @@ class TorchSampler(Sampler):
         if self.device.type == "cpu":
             return [Plain(self)]
         steps = [Captured(self, size) for size in SIZES]
-        return agreeing(steps, counter.latents(0, 0, SIZES[-1], self.artifact.latent))
+        return agreeing(steps, self.latents(0, 0, SIZES[-1]))
 
     def logits(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Unnormalised log probabilities, (N, T, V), of latents (N, Z)."""
+        """Unnormalised log probabilities, (N, T, V), of latents (N, Z + K)."""
         found = np.empty((len(latents), self.artifact.alphabet.length, self.artifact.alphabet.size), dtype=np.float32)
         with _gpu:
             for start, stop, (_, logits) in self._runs(latents):
@@ -114,7 +113,7 @@ class TorchSampler(Sampler):
         return cast(Ids, ids)
 
     def forward(self, latents: Tensor) -> Symbols:
-        """Symbols and logits of latents (N, Z) on the device."""
+        """Symbols and logits of latents (N, Z + K) on the device."""
         generator = self._generator
         hidden = generator.expand(latents).view(-1, generator.width, generator.length)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -150,7 +149,8 @@ class Captured:
 
     def __init__(self, sampler: TorchSampler, size: int) -> None:
         self.size = size
-        host = torch.zeros(size, sampler.artifact.latent, pin_memory=True)
+        width = sampler.artifact.latent + len(sampler.artifact.labels)
+        host = torch.zeros(size, width, pin_memory=True)
         self._host, self._rows = host, host.numpy()
         self._latents = torch.zeros(host.shape, device=sampler.device)
         # Before the capture, and on a stream of its own as it is, the libraries choose kernels and take their memory.
@@ -213,14 +213,18 @@ class TorchScorer(Scorer):
         self.artifact, self.device, self.workers = artifact, device, Workers(1)
         self._critic = _load(artifact, "critic.safetensors", Critic, device)
 
-    def score(self, ids: Ids) -> NDArray[np.float32]:
-        """The critic's score of each text from its ids (N, T), (N,), N <= SLICE."""
+    def score(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """As ``Scorer.score``."""
+        alphabet, labels = self.artifact.alphabet, self.artifact.labels
         # One size on a GPU, so that a score does not depend on what else is scored with it.
-        rows = torch.zeros(SLICE if self.device.type == "cuda" else len(ids), ids.shape[1], dtype=torch.long)
-        rows[: len(ids)] = torch.from_numpy(ids.astype(np.int64))
+        filled = torch.zeros(SLICE if self.device.type == "cuda" else len(rows), rows.shape[1], dtype=torch.long)
+        filled[: len(rows)] = torch.from_numpy(rows)
         with _gpu:
-            text = nn.functional.one_hot(rows.to(self.device), self.artifact.alphabet.size).float()
-            scores: NDArray[np.float32] = self._critic(text)[: len(ids)].cpu().numpy()
+            filled = filled.to(self.device)
+            text = nn.functional.one_hot(filled[:, : alphabet.length], alphabet.size).float()
+            if labels:
+                text = labelled(text, nn.functional.one_hot(filled[:, alphabet.length], len(labels)).float())
+            scores: NDArray[np.float32] = self._critic(text)[: len(rows)].cpu().numpy()
         return scores
 
 
@@ -233,7 +237,7 @@ def _load(artifact: Artifact, name: str, network: type[Network], device: torch.d
         raise ArtifactError(
             f"{artifact.path / 'config.json'} does not say model.{error.args[0]}: export the run again"
         ) from error
-    module = network(length=alphabet.length, size=alphabet.size, **shape, **further)
+    module = network(length=alphabet.length, size=alphabet.size, labels=len(artifact.labels), **shape, **further)
     try:
         module.load_state_dict(safetensors.torch.load(artifact.read(name)))
     except RuntimeError as error:

@@ -16,11 +16,12 @@ from model.artifact import Artifact
 from model.engines import open_engine as engine_opener
 from service.batching import Batcher
 from service.errors import add_handlers
+from service.folders import first_models
 from service.limits import make_limiter
 from service.metrics import Metrics
 from service.middleware import MAX_BODY_BYTES, BodyLimit, Endpoint, Envelope, Guard, Straight
 from service.openapi import describe
-from service.registry import OpenEngine, Registry, first_models
+from service.registry import OpenEngine, Registry
 from service.routes import admin, generate, health, interpolate, models, pages, score
 from service.schemas import GenerateRequest, InterpolateRequest, ScoreRequest, bounded
 from service.security import Gate
@@ -28,8 +29,17 @@ from service.serving import Serving
 from service.settings import Settings
 from service.tracing import open_tracer
 
-TRACES_S = 2.0  # at the end, for spans that have not been sent
+ENDING_S = 5.0  # what is kept of a grace for the end itself
 Models = tuple[Sequence[Artifact], str | None]
+
+
+def ending_s(settings: Settings) -> float:
+    """The last seconds of the grace, which the end itself has.
+
+    A fifth for requests to say that they were given up, one for a run of the network that hangs, two for spans that
+    have not been sent, and one to spare.
+    """
+    return min(ENDING_S, settings.drain_grace_s / 2)
 
 
 class Fronted(FastAPI):
@@ -76,12 +86,13 @@ def create_app(
         if settings.watch_s is not None:
             tasks.append(asyncio.create_task(registry.watch(settings.watch_s)))
         yield
-        await batcher.close(settings.drain_grace_s)
+        # The server has waited for the requests: what may still run is a run that nobody waits for.
+        await batcher.close(ending_s(settings) / 5)
         for task in tasks:
             task.cancel()
         if limiter is not None:
             await limiter.close()
-        await asyncio.to_thread(tracer.close, TRACES_S)
+        await asyncio.to_thread(tracer.close, 2 * ending_s(settings) / 5)
 
     app = Fronted(
         title="charwgan",
@@ -115,6 +126,7 @@ def create_admin_app(settings: Settings, metrics: Metrics) -> FastAPI:
     """
     console = Fronted(title="charwgan admin", version="1", docs_url=None, redoc_url=None, redirect_slashes=False)
     console.include_router(admin.router)
+    pages.mount(console, front=pages.docs)
     add_handlers(console)
     console.state.gate, console.state.metrics = Gate.of_admin(settings), metrics
     console.put_in_front(console.state.gate, settings, {})

@@ -9,25 +9,51 @@ import json
 import math
 import types
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
 from service.errors import ProblemError
 from service.schemas import Schema
 
+UTF_8 = (b"charset=utf-8", b'charset="utf-8"')
 MOST_ERRORS = 10  # fields named in one answer
 KINDS_OF_VALUE = {str: "a string", bool: "a boolean", type(None): "null", list: "an array", dict: "an object"}
 
 
 async def read_body(request: Request, schema: type[Schema]) -> Schema:
     """The body of a request, checked.  Raises ProblemError: 400, 415 or 422, and whatever reading it raises."""
-    declared = next((value for name, value in request.scope["headers"] if name == b"content-type"), b"")
-    if declared != b"application/json" and declared.partition(b";")[0].strip().lower() != b"application/json":
-        raise ProblemError("unsupported-media-type", "Content-Type must be application/json")
-    return parse(await request.body(), schema)
+    headers = request.scope["charwgan.given"]
+    if not _is_json(headers.get(b"content-type", b"")):
+        raise ProblemError(
+            "unsupported-media-type", "Content-Type must be application/json, in utf-8 if it says a charset"
+        )
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        detail = "Content-Encoding must be identity or absent, others are not supported: send the body as it is"
+        raise ProblemError("unsupported-media-type", detail, headers={"Accept-Encoding": "identity"})
+    return parse(await _whole(request.receive), schema)
+
+
+async def _whole(receive: Receive) -> bytes:
+    """All of a body, which nearly always comes at once."""
+    body = bytearray()
+    while (message := await receive())["type"] == "http.request":
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return bytes(body)
+    raise ClientDisconnect
+
+
+@lru_cache(maxsize=64)
+def _is_json(declared: bytes) -> bool:
+    """Whether a Content-Type is that of JSON in UTF-8."""
+    media_type, *parameters = (part.strip().lower() for part in declared.split(b";"))
+    charsets = [each for each in parameters if each.startswith(b"charset")]
+    return media_type == b"application/json" and all(each in UTF_8 for each in charsets)
 
 
 def parse(body: bytes, schema: type[Schema]) -> Schema:

@@ -7,29 +7,39 @@ whole sets none.  Written against the insides of uvicorn 0.54.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-if TYPE_CHECKING:
-    from uvicorn._types import ASGISendEvent
+from service import logs
+
+logger = logs.get_logger()
+
+Send = Callable[[Any], Awaitable[None]]
 
 CONNECTION = "charwgan.connection"  # in scope["extensions"]: the Connection that a request came by
 NEVER = float("inf")
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close sends nothing more, and says that this is not the end
 ENDING_S = 1.0  # in which a request arrives that was sent before its client could know that the server ends
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a connection keeps to.  refused: is told the kind of each problem that the wire answers by itself."""
+    """What a connection keeps to.
+
+    refused: is told the kind of each problem that the wire finds by itself, and the status of its answer to that; 0 if
+    it sends none.
+    """
 
     header_timeout_s: float
     send_timeout_s: float
     max_connections: int
-    refused: Callable[[str], object]
+    refused: Callable[[str, int], object]
 
 
 class Connection:
@@ -84,19 +94,23 @@ class TimedProtocol(HttpToolsProtocol):
             try:
                 callback()
             except Exception:
-                self.logger.exception("an error in what is done when a client goes")
+                logger.exception("an error in what is done when a client goes")
 
     def overdue(self) -> None:
         """What was waited for has not come."""
         self.close()
 
     def shutdown(self) -> None:
-        """The server ends: a request that is on its way is answered, and none after it."""
+        """The server ends: a request that is on its way is answered, and one that its client may still send."""
         self.ending = True
         if self.cycle is None or self.cycle.response_complete:
-            self.wait(ENDING_S)
-        else:
+            self.idle()
+        elif not self.cycle.response_started:  # its head will say that the connection closes, one that is sent did not
             self.cycle.keep_alive = False
+
+    def idle(self) -> None:
+        """Another request may come."""
+        self.wait(ENDING_S if self.ending else self.timeout_keep_alive)
 
     def wait(self, seconds: float) -> None:
         """Something must come within so many seconds."""
@@ -117,8 +131,8 @@ class TimedProtocol(HttpToolsProtocol):
         self.timer, self.timer_at = None, NEVER
         now = self.loop.time()
         if self.write_deadline <= now:
-            self.bounds.refused("send-timeout")
-            self.transport.abort()
+            self.bounds.refused("send-timeout", 0)
+            self.reset()
             return
         if self.read_deadline <= now:
             self.read_deadline = NEVER
@@ -132,6 +146,18 @@ class TimedProtocol(HttpToolsProtocol):
             self.write_deadline = min(self.write_deadline, self.loop.time() + self.bounds.send_timeout_s)
             self._arm()
 
+    def cut(self, cycle: RequestResponseCycle) -> None:
+        """Close in the middle of an answer, so that its reader can tell that it is not whole."""
+        if cycle.scope["http_version"] == "1.0":  # where the end of the connection is the end of the answer
+            self.reset()
+        else:
+            self.close()
+
+    def reset(self) -> None:
+        """End the connection at once; its reader gets an error, and not an end."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.transport.abort()
+
     def pause_writing(self) -> None:
         """The client takes less than is written."""
         super().pause_writing()
@@ -144,37 +170,56 @@ class TimedProtocol(HttpToolsProtocol):
         self.write_deadline = NEVER
 
 
-def in_one_write(cycle: RequestResponseCycle) -> Callable[[ASGISendEvent], Awaitable[None]]:
-    """The cycle's send, with head and body of an answer of known length in one write: each is a system call."""
+def until_closed(cycle: RequestResponseCycle) -> Send:
+    """The cycle's send for HTTP/1.0, which knows no chunks: what says no length ends with the connection."""
 
-    async def send(message: ASGISendEvent) -> None:
-        headers = message["headers"] if message["type"] == "http.response.start" else ()
-        # An answer to HEAD has no body that its head could wait for.
-        if cycle.scope["method"] != "HEAD" and any(name == b"content-length" for name, _ in headers):
-            cycle.transport = HeadFirst(cycle)  # type: ignore[assignment]
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            # Of this piece, for uvicorn to find that it fits.
+            cycle.expected_content_length = len(message.get("body", b""))
+        else:
+            cycle.chunked_encoding = False
         await cycle.send(message)
 
     return send
 
 
-class HeadFirst:
-    """Stands for the transport of one answer until its head has been written, which waits for the body."""
+def in_one_write(cycle: RequestResponseCycle) -> Send:
+    """The cycle's send, with head and body of an answer of known length in one write: each is a system call."""
+    head = b""  # that waits for the body
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self.cycle, self.transport, self.head = cycle, cycle.transport, b""
+    async def send(message: Any) -> None:
+        nonlocal head
+        if message["type"] == "http.response.start":
+            head = _head(cycle, message["status"], [*cycle.default_headers, *message["headers"]])
+            if head:
+                return
+        elif head and not cycle.disconnected:
+            body = message.get("body", b"")
+            cycle.transport.write(head + body)
+            cycle.expected_content_length -= len(body)
+            head, message["body"] = b"", b""  # what follows is uvicorn's again: further pieces, or the end
+        await cycle.send(message)
 
-    def write(self, data: bytes) -> None:
-        """Keep the head, or write it with the body."""
-        if self.head:
-            self.cycle.transport = self.transport
-            self.transport.write(self.head + data)
-        else:
-            self.head = data
+    return send
 
-    def close(self) -> None:
-        """Close the connection."""
-        self.transport.close()
 
-    def is_closing(self) -> bool:
-        """Whether the connection is closing."""
-        return self.transport.is_closing()
+def _head(cycle: RequestResponseCycle, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """The head of an answer whose body has a known length and follows at once; of any other b"": it is uvicorn's.
+
+    Uvicorn searches each name and value for what may not stand there; here the line ends are counted instead.
+    """
+    length, parts = -1, [STATUS_LINE[status]]
+    for name, value in headers:
+        if name == b"content-length":
+            length = int(value)
+        elif name in (b"connection", b"transfer-encoding"):
+            return b""
+        parts += name, b": ", value, b"\r\n"
+    head, lines = b"".join((*parts, b"\r\n")), len(headers) + 2
+    known = length >= 0 and cycle.keep_alive and cycle.scope["method"] != "HEAD"
+    if not known or cycle.flow.write_paused or head.count(b"\n") != lines or head.count(b"\r") != lines:
+        return b""
+    cycle.response_started, cycle.waiting_for_100_continue = True, False
+    cycle.chunked_encoding, cycle.expected_content_length = False, length
+    return head

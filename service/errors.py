@@ -9,7 +9,6 @@ No text of a request is ever repeated: a value is shown if it is a number, and e
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +20,9 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from model.errors import InvalidConstraintError, UnsatisfiableError
-from service.batching import DeadlineError, EngineError, NotReadyError, QueueFullError
-from service.limits import BeyondRateError, RateLimitedError
+from service.limits import RateLimitedError
 from service.registry import RefusedError, UnknownModelError
-
-logger = logging.getLogger("charwgan.service")
+from service.ticket import DeadlineError, EngineError, NotReadyError, QueueFullError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -51,7 +48,9 @@ KINDS: Mapping[str, Kind] = {
     "body-timeout": Kind(408, "The body came too slowly", "Send the whole body at once."),
     "model-refused": Kind(409, "The model cannot be used", "See detail, and the service's log."),
     "body-too-large": Kind(413, "The body is too large", "Send a smaller body."),
-    "unsupported-media-type": Kind(415, "The body is not declared as JSON", "Say Content-Type: application/json."),
+    "unsupported-media-type": Kind(
+        415, "The body is not declared as plain JSON", "Say Content-Type: application/json."
+    ),
     "invalid-field": Kind(422, "A field is out of bounds", "Correct the fields that errors names."),
     "unsatisfiable": Kind(422, "No string can meet the constraints", "Loosen the constraints that errors names."),
     "too-many-attempts": Kind(422, "The constraints were not met", "Loosen them, or raise max_attempts."),
@@ -111,7 +110,6 @@ FORESEEN = (
     UnsatisfiableError,
     InvalidConstraintError,
     RateLimitedError,
-    BeyondRateError,
     UnknownModelError,
     RefusedError,
     ClientGoneError,
@@ -158,9 +156,6 @@ def as_problem(error: Exception) -> ProblemError:
         case RateLimitedError():
             detail = f"{error}: try again after {error.retry_after_s} s"
             return ProblemError("rate-limited", detail, headers=error.headers)
-        case BeyondRateError():
-            facts = {"field": "n", "detail": str(error), "bound": f"at most {error.bound}", "given": error.given}
-            return ProblemError("invalid-field", str(error), errors=[facts], headers=error.headers)
         case UnknownModelError():
             return ProblemError("unknown-model", str(error))
         case RefusedError():

@@ -40,10 +40,12 @@ def _make(pieces: Sequence[Piece]) -> list[Outcome]:
 def _score(pieces: Sequence[Piece]) -> list[Outcome]:
     """The scores of the pieces, in one pass of the critic."""
     texts: list[str] = []
+    labels: list[str] = []
     for piece in pieces:
         assert isinstance(piece.job, Scoring)
         texts += piece.job.texts(piece)
-    scores = pieces[0].job.version.engine.scores(texts).tolist()
+        labels += piece.job.labels(piece)
+    scores = pieces[0].job.version.engine.scores(texts, labels).tolist()
     outcomes, start = [], 0
     for piece in pieces:
         outcomes.append(piece.job.settle(piece, scores[start : start + piece.n], None))
@@ -58,11 +60,12 @@ class Rate:
 
     def __init__(self) -> None:
         self.per_s: float | None = None
-        self._strings = 0.0
-        self._seconds = 0.0
+        self._strings = self._seconds = 0.0
+        self._last_ended = 0.0
 
-    def add(self, strings: int, seconds: float) -> None:
-        """Count one run."""
+    def add(self, strings: int, started: float, ended: float) -> None:
+        """Count one run, by when it started and ended; time that it shared with the run before it counts once."""
         self._strings = self.KEEP * self._strings + strings
-        self._seconds = self.KEEP * self._seconds + seconds
+        self._seconds = self.KEEP * self._seconds + ended - max(started, self._last_ended)
+        self._last_ended = ended
         self.per_s = self._strings / max(self._seconds, 1e-9)

@@ -1,101 +1,38 @@
 """What requests want of a model: strings of a seed, strings of given latents, scores of given texts.
 
-A job is made on the event loop and then worked on by the inference thread alone, run by run; what each run gave goes
-back to the loop as an ``Outcome``.  N strings, Z latent.
+A job is made on the event loop and then worked on by one inference thread at a time; what each run gave goes
+back to the loop as an ``Outcome``.  N strings, Z latent, K labels, 0 for a model that is not conditional.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from model.artifact import Artifact
-from model.constraints import FREE, NONE, Compiled, Constraints, compile_constraints
 from model.decoding import Decoding
-from model.sampler import Part
-
-Floats = NDArray[np.float32]
+from service.version import Floats, Rules, Version
 
 OVERSAMPLED = 64  # candidates that one run may try where constraints refuse most of them
-RULES_KEPT = 64  # compiled constraints of a model: a client asks the same again and again
 FIRST_CHUNK = 16  # strings in the first run of a stream, so that its first bytes come soon
-
-
-class Engine(Protocol):
-    """What turns seeds into strings: ``model.sampler.Sampler``."""
-
-    def warm_up(self) -> None:
-        """Run once, so that the first request is not the slow one."""
-
-    def latents(self, seed: int, first: int, n: int) -> Floats:
-        """Latents of strings first .. first + n - 1 of a seed, (n, Z)."""
-
-    def texts(self, latents: Floats, parts: Sequence[Part] = ()) -> list[str]:
-        """The string of each latent (N, Z); parts say which rows are not simply argmaxed."""
-
-    def scores(self, texts: Sequence[str]) -> Floats:
-        """The critic's score of each text, (N,)."""
-
-
-class Rules(Protocol):
-    """Constraints that strings must meet: ``model.constraints.Compiled``."""
-
-    def judge(self, texts: Sequence[str], seen: set[str]) -> Sequence[str | None]:
-        """For each text the constraint that refuses it, or None.  seen: what the answer holds already."""
-
-
-@dataclass(frozen=True, eq=False)
-class Version:
-    """An open model.  A job keeps the one it was submitted to, so that no answer mixes two."""
-
-    name: str
-    artifact: Artifact
-    engine: Engine
-    _rules: OrderedDict[tuple[Constraints, int], Compiled] = field(default_factory=OrderedDict, repr=False)
-
-    def rules(self, constraints: Constraints, n: int) -> Compiled:
-        """Constraints on n strings, made ready for this model; the latest ones are kept.
-
-        Raises InvalidConstraintError or UnsatisfiableError.
-        """
-        if constraints == NONE:
-            return FREE
-        key = (constraints, n if constraints.unique else 1)
-        if key in self._rules:
-            self._rules.move_to_end(key)
-            return self._rules[key]
-        artifact = self.artifact
-        novelty = artifact.novelty if constraints.novel else None
-        compiled = compile_constraints(constraints, artifact.alphabet, novelty, n=n)
-        self._rules[key] = compiled
-        if len(self._rules) > RULES_KEPT:
-            self._rules.popitem(last=False)
-        return compiled
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """Name and digest, as every response has them."""
-        return {"name": self.name, "digest": self.artifact.digest}
 
 
 @dataclass
 class Outcome:
     """What runs gave.
 
-    places: the number of each string in its seed.  attempted: strings tried, up to the last that was needed.
-    refused: how often each constraint refused one.
+    places: the number of each string in its seed.  labels: that of each string, where the model is conditional.
+    attempted: strings tried, up to the last that was needed.  refused: how often each constraint refused one.
     """
 
     texts: list[str] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     latents: list[list[float]] = field(default_factory=list)
     attempted: int = 0
@@ -105,6 +42,7 @@ class Outcome:
         """Append what a further run gave."""
         self.texts += other.texts
         self.places += other.places
+        self.labels += other.labels
         self.scores += other.scores
         self.latents += other.latents
         self.attempted += other.attempted
@@ -124,9 +62,11 @@ class Job(ABC):
     """One request in the queue.
 
     deadline: on the clock of perf_counter.  taken: items that runs have taken, of the ``total`` wanted.
+    at_once: items of one run, at most.
     """
 
     total: int
+    at_once = sys.maxsize
 
     def __init__(self, version: Version, deadline: float = math.inf) -> None:
         self.version, self.deadline = version, deadline
@@ -162,7 +102,7 @@ class Making(Job):
 
     @abstractmethod
     def latents(self, piece: Piece) -> Floats:
-        """The latents of a piece, (n, Z)."""
+        """The latents of a piece, (n, Z + K)."""
 
 
 class Generation(Making):
@@ -179,6 +119,7 @@ class Generation(Making):
         n: int,
         *,
         first: int = 0,
+        label: str | None = None,
         decoding: Decoding | None = None,
         rules: Rules | None = None,
         max_attempts: int | None = None,
@@ -188,19 +129,22 @@ class Generation(Making):
         deadline: float = math.inf,
     ) -> None:
         super().__init__(version, deadline)
-        self.seed, self.n, self.first = seed, n, first
+        self.seed, self.n, self.first, self.label = seed, n, first, label
         self.decoding, self.rules = decoding, rules
         self.total = n if rules is None else max_attempts or n
+        if rules is not None and rules.at_once is not None:
+            self.at_once = rules.at_once
         self.scored, self.shows_latents = scored, shows_latents
         self.window = window
-        self.accepted = 0
-        self.room = self._granted = n if window is None else min(window, FIRST_CHUNK)
+        # One thread writes each of these two, so that neither needs a lock: an inference thread, and the event loop.
+        self.accepted, self._granted = 0, n if window is None else min(window, FIRST_CHUNK)
+        self._held_back = 0 if window is None else window - self._granted
         self._seen: set[str] = set()
 
     @property
     def waiting(self) -> int:
-        # A run may accept more than there was room for, which the next ones then make good.
-        missing = max(0, min(self.n - self.accepted, self.room))
+        # A run may accept more than was granted, which the next ones then make good.
+        missing = max(0, min(self.n, self._granted) - self.accepted)
         if not missing or self.rules is None:
             return missing
         # As many as should give what is missing, at the share accepted so far.
@@ -216,17 +160,15 @@ class Generation(Making):
         self.taken += n
         if self.rules is None:  # whatever comes is accepted, so that the rest can wait for the next run at once
             self.accepted += n
-            self.room -= n
         return piece
 
     def grant(self, n: int) -> None:
         """The reader of a stream took n strings: as many more may be made, and after the first all of the window."""
-        assert self.window is not None
-        self.room += n + max(0, self.window - self._granted)
-        self._granted = max(self.window, self._granted)
+        self._granted += n + self._held_back
+        self._held_back = 0
 
     def latents(self, piece: Piece) -> Floats:
-        return self.version.engine.latents(self.seed, piece.first, piece.n)
+        return self.version.engine.latents(self.seed, piece.first, piece.n, self.label)
 
     def settle(self, piece: Piece, results: Sequence[Any], latents: Floats | None) -> Outcome:
         texts = list(results)
@@ -237,10 +179,13 @@ class Generation(Making):
             outcome.texts = [texts[i] for i in kept]
         if self.window is not None or self.rules is not None:
             outcome.places = [piece.first + i for i in kept]
+        artifact = self.version.artifact
+        if artifact.labels and latents is not None:
+            outcome.labels = artifact.labels.names_of(latents[list(kept)])
         if self.scored and outcome.texts:
-            outcome.scores = self.version.engine.scores(outcome.texts).tolist()
+            outcome.scores = self.version.engine.scores(outcome.texts, outcome.labels).tolist()
         if self.shows_latents and latents is not None:
-            outcome.latents = latents[list(kept)].tolist()
+            outcome.latents = latents[list(kept), : artifact.latent].tolist()
         return outcome
 
     def _judge(self, texts: Sequence[str], outcome: Outcome) -> list[int]:
@@ -256,12 +201,11 @@ class Generation(Making):
                 outcome.attempted = i + 1
                 break
         self.accepted += len(kept)
-        self.room -= len(kept)
         return kept
 
 
 class Decoded(Making):
-    """The strings of given latents (N, Z)."""
+    """The strings of given latents and labels (N, Z + K)."""
 
     def __init__(self, version: Version, latents: Floats, deadline: float = math.inf) -> None:
         super().__init__(version, deadline)
@@ -275,15 +219,21 @@ class Decoded(Making):
 
 
 class Scoring(Job):
-    """The critic's scores of given texts."""
+    """The critic's scores of given texts.  label: of all, for a conditional model."""
 
-    def __init__(self, version: Version, texts: Sequence[str], deadline: float = math.inf) -> None:
+    def __init__(
+        self, version: Version, texts: Sequence[str], deadline: float = math.inf, label: str | None = None
+    ) -> None:
         super().__init__(version, deadline)
-        self.total, self._texts = len(texts), texts
+        self.total, self._texts, self._label = len(texts), texts, label
 
     def texts(self, piece: Piece) -> Sequence[str]:
         """The texts of a piece."""
         return self._texts[piece.first : piece.first + piece.n]
+
+    def labels(self, piece: Piece) -> Sequence[str]:
+        """The label of each text of a piece; empty for a model that is not conditional."""
+        return [] if self._label is None else [self._label] * piece.n
 
     def settle(self, piece: Piece, results: Sequence[Any], latents: Floats | None) -> Outcome:
         return Outcome(scores=list(results))

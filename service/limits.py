@@ -5,17 +5,21 @@ one number for each key, and replicas agree without talking.  The price: around 
 limit may pass within 60 s.
 
 A request pays for all its strings before the first is made, a stream too: it is refused whole, with a status and a
-time, and never breaks off or stalls in the middle.  What it did not get it may be given back.
+time, and never breaks off or stalls in the middle.  When it has ended it pays for what was tried instead.  What nobody
+tried is given back; what constraints refused is paid for too, and since that is known only then, a key may owe strings:
+the minutes that follow pay for them first, and until they have nothing more is let through.
 
-Several replicas share their counts in a Redis, through the library ``limits``.  In memory they are counted here: the
-library's own memory looks through all keys time and again (every 10 ms on a thread, or with every request on the event
-loop), which cost 12 to 40 us a request and 130 us with 100,000 addresses; a dictionary costs 1.
+Several replicas share their counts in a Redis, which the library ``limits`` reaches in all its forms; none of its
+strategies knows debts, so that what is counted is said here.  In memory too: the library's own memory looks through all
+keys time and again (every 10 ms on a thread, or with every request on the event loop), which cost 12 to 40 us a request
+and 130 us with 100,000 addresses; a dictionary costs 1.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -37,31 +41,39 @@ WARN_EVERY_S = 60.0
 IPV4_MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address, on a socket that takes both
 
 
-class RateLimitedError(Exception):
-    """The strings of this minute are used up.
+# Memory.add, in a Redis.  It forgets a name when the minutes have paid for all that it owes.
+ADD = """
+local minute, limit, n = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local held = redis.call('HMGET', KEYS[1], 'minute', 'used')
+local latest, used = tonumber(held[1]) or minute, tonumber(held[2]) or 0
+used = math.max(0, math.max(0, used - math.max(0, minute - latest) * limit) + n)
+redis.call('HSET', KEYS[1], 'minute', math.max(minute, latest), 'used', used)
+redis.call('EXPIRE', KEYS[1], 60 * (1 + math.floor(used / limit)))
+return used
+"""
 
-    bound: strings a minute.  given: strings asked for.  headers: RateLimit, RateLimit-Policy and Retry-After.
+
+class RateLimitedError(Exception):
+    """The strings of this minute are used up, or those of further ones are owed.
+
+    headers: RateLimit, RateLimit-Policy and Retry-After.
     """
 
-    def __init__(self, bound: int, given: int, left: int, retry_after_s: int, headers: Mapping[str, str]) -> None:
-        super().__init__(f"{given} strings were asked for, {left} of {bound} are left in this minute")
-        self.bound, self.given, self.left, self.retry_after_s = bound, given, left, retry_after_s
-        self.headers = headers
-
-
-class BeyondRateError(Exception):
-    """More strings in one request than a whole minute has, so that no waiting helps.  bound, given: as above."""
-
-    def __init__(self, bound: int, given: int, headers: Mapping[str, str]) -> None:
-        super().__init__(f"n must be at most {bound}, the strings of a minute, got {given}")
-        self.bound, self.given, self.headers = bound, given, headers
+    def __init__(self, detail: str, retry_after_s: int, headers: Mapping[str, str]) -> None:
+        super().__init__(detail)
+        self.retry_after_s, self.headers = retry_after_s, headers
 
 
 class Counts(Protocol):
-    """Where strings are counted."""
+    """Where strings are counted.  limit: strings a minute, by which what is owed becomes less."""
+
+    limit: int
 
     async def add(self, minute: int, name: str, n: int) -> int:
-        """Count n more for a name, or fewer if n is negative; returns what it has in this minute now."""
+        """Count n more for a name, or fewer if n is negative; returns what it has in this minute now.
+
+        More than the limit is owed: the minutes that follow begin with what is beyond it.
+        """
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -82,51 +94,70 @@ class RateLimit:
     clock: seconds since the epoch.
     """
 
-    def __init__(self, limit: int, counts: Counts, clock: Callable[[], float] = time.time) -> None:
-        self.limit, self.counts, self.clock = limit, counts, clock
+    def __init__(self, counts: Counts, clock: Callable[[], float] = time.time) -> None:
+        self.limit, self.counts, self.clock = counts.limit, counts, clock
         # The unit is strings, and not requests, which a policy without qu would mean.
-        self._policy = f'"strings";q={limit};qu="strings";w={MINUTE_S}'
+        self._policy = f'"strings";q={self.limit};qu="strings";w={MINUTE_S}'
 
     async def take(self, name: str, n: int) -> Charge:
-        """Let a name pay for n strings.
+        """Let a name pay for n strings, at most as many as a minute has.
 
-        Raises RateLimitedError if fewer are left in this minute, and BeyondRateError if no minute has as many.
+        Raises RateLimitedError if fewer are left in this minute.
         """
-        minute, second = divmod(int(self.clock()), MINUTE_S)
-        if n > self.limit:
-            raise BeyondRateError(self.limit, n, {"RateLimit-Policy": self._policy})
+        minute, second = self._now()
         used = await self.counts.add(minute, name, n)
         if used <= self.limit:
-            return Charge(minute, name, n, self._headers(self.limit - used, MINUTE_S - second))
+            return Charge(minute, name, n, self._headers(used, second))
         used = await self.counts.add(minute, name, -n)  # a refusal costs nothing
-        left, retry_after_s = max(0, self.limit - used), MINUTE_S - second
-        headers = self._headers(left, retry_after_s) | {"Retry-After": str(retry_after_s)}
-        raise RateLimitedError(self.limit, n, left, retry_after_s, headers)
+        detail = f"{n} strings were asked for, {max(0, self.limit - used)} of {self.limit} are left in this minute"
+        if used > self.limit:
+            detail += f", and {used - self.limit} are owed"
+        retry_after_s = self._wait_s(used, n, second)
+        headers = self._headers(used, second) | {"Retry-After": str(retry_after_s)}
+        raise RateLimitedError(detail, retry_after_s, headers)
 
-    async def give_back(self, charge: Charge, n: int | None = None) -> None:
-        """Give back n strings of a charge (all, if not told) that were not made.  When its minute is over, nothing."""
-        if int(self.clock()) // MINUTE_S == charge.minute:
-            await self.counts.add(charge.minute, charge.name, -(charge.n if n is None else n))
+    async def settle(self, charge: Charge, n: int) -> dict[str, str]:
+        """Let a request that has ended pay for n strings instead; returns what its answer says of the limit.
+
+        Fewer are given back while the minute lasts in which it paid, more are taken from this minute and the next.
+        """
+        minute, second = self._now()
+        more = n - charge.n
+        if more == 0 or (more < 0 and minute != charge.minute):
+            return charge.headers
+        return self._headers(await self.counts.add(minute, charge.name, more), second)
 
     async def close(self) -> None:
         """Let go of connections."""
         await self.counts.close()
 
-    def _headers(self, left: int, seconds: int) -> dict[str, str]:
-        """As in draft-ietf-httpapi-ratelimit-headers-11: r strings within the next t seconds."""
-        return {"RateLimit": f'"strings";r={left};t={seconds}', "RateLimit-Policy": self._policy}
+    def _now(self) -> tuple[int, int]:
+        """The minute, and the second in it."""
+        return divmod(int(self.clock()), MINUTE_S)
+
+    def _wait_s(self, used: int, n: int, second: int) -> int:
+        """Seconds until a minute has n strings left that follows one in which so many are used."""
+        minutes = max(1, math.ceil((used + n - self.limit) / self.limit))
+        return minutes * MINUTE_S - second
+
+    def _headers(self, used: int, second: int) -> dict[str, str]:
+        """As in draft-ietf-httpapi-ratelimit-headers-11: r strings are left, and in t seconds there are more."""
+        left, more_in_s = max(0, self.limit - used), self._wait_s(used, 1, second)
+        return {"RateLimit": f'"strings";r={left};t={more_in_s}', "RateLimit-Policy": self._policy}
 
 
 class Memory:
-    """Counts of this process alone: those of one minute, which the next minute's replace."""
+    """Counts of this process alone.  What a minute could not pay the next one begins with, and no name else."""
 
-    def __init__(self) -> None:
-        self.minute, self.used = -1, dict[str, int]()
+    def __init__(self, limit: int) -> None:
+        self.limit, self.minute, self.used = limit, 0, dict[str, int]()
 
     async def add(self, minute: int, name: str, n: int) -> int:
         """See Counts."""
-        if minute != self.minute:
-            self.minute, self.used = minute, {}
+        if minute > self.minute:
+            paid = (minute - self.minute) * self.limit
+            self.used = {name: used - paid for name, used in self.used.items() if used > paid}
+            self.minute = minute
         used = self.used[name] = max(0, self.used.get(name, 0) + n)
         return used
 
@@ -142,12 +173,14 @@ class Shared:
     minute.  It is asked again after REDIS_PAUSE_S.
     """
 
-    def __init__(self, storage: RedisStorage, clock: Callable[[], float] = time.monotonic) -> None:
-        from limits.errors import StorageError
+    def __init__(self, storage: RedisStorage, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+        from redis.exceptions import RedisError
 
-        self.storage, self.clock = storage, clock
-        self.alone = Memory()
-        self._failures = StorageError, OSError  # a TimeoutError is an OSError
+        self.storage, self.limit, self.clock = storage, limit, clock
+        self.alone = Memory(limit)
+        self._client: Any = storage.bridge.get_connection()  # type: ignore[attr-defined]
+        self._add = self._client.register_script(ADD)
+        self._failures = RedisError, OSError  # a TimeoutError is an OSError
         self._ask_again_at = self._warn_again_at = float("-inf")
 
     async def add(self, minute: int, name: str, n: int) -> int:
@@ -155,9 +188,9 @@ class Shared:
         if self.clock() >= self._ask_again_at:
             try:
                 async with asyncio.timeout(REDIS_TIMEOUT_S):
-                    return await self.storage.incr(f"{name}/{minute}", MINUTE_S, n)
+                    return int(await self._add([f"charwgan:{name}"], [minute, self.limit, n]))
             except self._failures as error:
-                self._failed(error.__cause__ or error)
+                self._failed(error)
         return await self.alone.add(minute, name, n)
 
     def _failed(self, error: BaseException) -> None:
@@ -172,11 +205,7 @@ class Shared:
 
     async def close(self) -> None:
         """Close its connections."""
-        from limits.aio.storage.redis.redispy import RedispyBridge
-
-        assert isinstance(self.storage.bridge, RedispyBridge)
-        client: Any = self.storage.bridge.get_connection()
-        await client.aclose()
+        await self._client.aclose()
 
 
 def make_limiter(settings: Settings) -> RateLimit | None:
@@ -187,8 +216,8 @@ def make_limiter(settings: Settings) -> RateLimit | None:
     """
     if settings.rate_limit is None:
         return None
-    address = settings.rate_limit_storage
-    return RateLimit(settings.rate_limit, Memory() if address == "memory://" else Shared(open_redis(address)))
+    limit, address = settings.rate_limit, settings.rate_limit_storage
+    return RateLimit(Memory(limit) if address == "memory://" else Shared(open_redis(address), limit))
 
 
 def open_redis(address: str) -> RedisStorage:
@@ -204,7 +233,7 @@ def open_redis(address: str) -> RedisStorage:
             f"rate_limit_storage needs limits and redis, which are not installed: {how_to_install('redis')}"
         ) from error
     try:
-        storage = storage_from_string(f"async+{address}", implementation="redispy", wrap_exceptions=True)
+        storage = storage_from_string(f"async+{address}", implementation="redispy")
     except Exception:  # of any kind, and with the address in it, which may hold a password
         raise ConfigurationError("rate_limit_storage must be redis://HOST:PORT, what was given is not shown") from None
     assert isinstance(storage, RedisStorage)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -60,15 +60,11 @@ class Route:
 
 
 class Metrics(Collector):
-    """Counts what happens, on the event loop and on the inference thread alike.
+    """Counts what happens, on the event loop and on the inference threads alike."""
 
-    routes: the patterns of paths there are, what else is asked for counts as "other"; None: the first 256 that come.
-    """
-
-    def __init__(self, routes: Iterable[str] | None = None) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._routes = {route: Route() for route in (OTHER, *(routes or ()))}
-        self._routes_are_known = routes is not None
+        self._routes = {OTHER: Route()}
         self._strings: Counter[str] = Counter()
         self._rejected: Counter[str] = Counter()
         self._attempted = self._accepted = 0
@@ -133,7 +129,7 @@ class Metrics(Collector):
         yield from self._of_serving()
 
     def _new_route(self, route: str) -> Route:
-        if self._routes_are_known or len(self._routes) > MOST_VALUES:
+        if len(self._routes) > MOST_VALUES:
             return self._routes[OTHER]
         return self._routes.setdefault(route, Route())
 

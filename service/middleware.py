@@ -11,8 +11,6 @@ Never BaseHTTPMiddleware, which costs a millisecond a request.  From the outside
 from __future__ import annotations
 
 import asyncio
-import random
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -24,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service import logs
 from service.connection import CONNECTION
 from service.errors import FORESEEN, ProblemError, as_problem, refuse
+from service.headers import ALWAYS, OF_DATA, by_name, request_id
 from service.metrics import METHODS
 from service.security import CHALLENGE, Gate
 from service.tracing import parse_headers
@@ -34,15 +33,9 @@ if TYPE_CHECKING:
 logger, access = logs.get_logger(), logs.get_logger("charwgan.access")
 
 MAX_BODY_BYTES = 64 * 1024
-REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
-ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
-OF_DATA = (
-    *ALWAYS,
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cache-control", b"no-store"),
-)
 Endpoint = Callable[[Request], Awaitable[Response]]
-DATA_PATHS = ("/v1/", "/admin/", "/metrics")
+# Whose answers no cache may keep, though they are no problems.
+DATA_PATHS = ("/v1/", "/admin/", "/metrics", "/livez", "/readyz", "/startupz", "/version")
 
 
 class Envelope:
@@ -57,24 +50,25 @@ class Envelope:
             await self.app(scope, receive, send)
             return
         serving: Serving = scope["app"].state.serving
-        started, status, first_byte_s = perf_counter(), 0, 0.0
-        request_id = _request_id(scope["headers"])
-        trace = parse_headers(scope["headers"])
-        token = logs.bind(request_id.decode(), trace.trace_id if trace is not None else None)
+        started, status = perf_counter(), 0
+        first_byte_s: float | None = None  # unless a body was sent
+        scope["charwgan.given"] = given = by_name(scope["headers"])
+        own_id, trace = request_id(given), parse_headers(given)
+        token = logs.bind(own_id.decode(), trace.trace_id if trace is not None else None)
 
         async def wrapped(message: Message) -> None:
             nonlocal status, first_byte_s
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
-                headers += OF_DATA if scope["path"].startswith(DATA_PATHS) else ALWAYS
+                headers = message["headers"] = [*message["headers"], (b"x-request-id", own_id)]
+                headers += OF_DATA if status >= 400 or scope["path"].startswith(DATA_PATHS) else ALWAYS
                 headers += scope.get("charwgan.headers", ())
                 if onward is not None:
-                    headers.append((b"traceparent", onward.header()))
+                    headers += onward.headers()
                 if serving.draining:
                     # A client that keeps its connection would send a request just when the process closes it.
                     headers.append((b"connection", b"close"))
-            elif not first_byte_s:
+            elif first_byte_s is None:
                 first_byte_s = perf_counter() - started
             await send(message)
 
@@ -85,18 +79,12 @@ class Envelope:
                 await self.app(scope, receive, wrapped)
             finally:
                 seconds, route = perf_counter() - started, _route(scope)
-                serving.metrics.observe_request(route, scope["method"], status, seconds, first_byte_s or seconds)
+                serving.metrics.observe_request(route, scope["method"], status, seconds, first_byte_s)
                 span.set(route=route, status=status)
                 if self.access_log:
                     method = scope["method"] if scope["method"] in METHODS else "other"
                     access.info("request", method=method, route=route, status=status, seconds=round(seconds, 6))
                 logs.unbind(token)
-
-
-def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """The request's own, or a new one."""
-    given = next((value for name, value in headers if name == b"x-request-id"), b"")
-    return given if REQUEST_ID.fullmatch(given) else b"%032x" % random.getrandbits(128)
 
 
 def _route(scope: Scope) -> str:
@@ -116,7 +104,7 @@ class Guard:
         if scope["type"] != "http" or not self.gate.needed(scope["path"]):
             await self.app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), None)
+        given = scope["charwgan.given"].get(b"authorization")
         name = self.gate.identify(given)
         if name is None:
             detail = "a key is needed" if given is None else "the key is not known"
@@ -143,21 +131,21 @@ class BodyLimit:
             await self.app(scope, self._counting(scope, receive), send)
 
     def _declared(self, scope: Scope) -> int:
-        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        length = scope["charwgan.given"].get(b"content-length", b"")
         return int(length) if length.isdigit() else 0
 
     def _counting(self, scope: Scope, receive: Receive) -> Receive:
-        arrived, complete = 0, False
-        deadline = asyncio.get_running_loop().time() + self.timeout_s
+        arrived, complete, deadline = 0, False, None
         connection = scope.get("extensions", {}).get(CONNECTION)
 
         async def counted() -> Message:
-            nonlocal arrived, complete
+            nonlocal arrived, complete, deadline
             if complete:  # what follows tells that the client has gone, which may take as long as it likes
                 return await receive()
             if connection is not None and not connection.reading:  # what is there already needs no timer
                 message = await receive()
             else:
+                deadline = deadline or asyncio.get_running_loop().time() + self.timeout_s
                 message = await self._in_time(receive, deadline)
             arrived += len(message.get("body", b""))
             complete = not message.get("more_body", False)

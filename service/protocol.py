@@ -17,13 +17,17 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from service.connection import CONNECTION, NEVER, Bounds, TimedProtocol, in_one_write
+from service import logs
+from service.connection import CONNECTION, NEVER, Bounds, TimedProtocol, in_one_write, until_closed
 from service.errors import ProblemError
+from service.headers import OF_DATA, Headers, by_name, request_id
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
     from service.settings import Settings
+
+logger = logs.get_logger()
 
 ALWAYS_ANSWERED = b"/livez"  # also when there are too many connections: a busy process is not a dead one
 
@@ -35,14 +39,6 @@ SPARE_CONNECTIONS = 64  # beyond max_connections, to say so, and to answer /live
 LINGER_S = 2.0  # in which a client may read why it is refused, while what it still sends is dropped
 
 
-class RefusedError(Exception):
-    """Raised in the parser's callbacks for a request that must not reach the application."""
-
-    def __init__(self, problem: ProblemError) -> None:
-        super().__init__(problem.detail)
-        self.problem = problem
-
-
 class BoundedProtocol(TimedProtocol):
     """One connection.  Use what ``make_protocol`` makes of it."""
 
@@ -50,6 +46,7 @@ class BoundedProtocol(TimedProtocol):
         """A client has connected; one too many is told so."""
         super().connection_made(transport)
         self.extensions = {CONNECTION: self.connection}
+        self.headers = []
         self.in_head = False  # of a request that has begun
         self.in_request = False  # head or body
         self.asks_upgrade = False  # the request asks for another protocol, which it does not get
@@ -84,7 +81,7 @@ class BoundedProtocol(TimedProtocol):
                 data = self._without_upgrade() + data[upgrade.args[0] :]
             except httptools.HttpParserError as error:
                 cause = error.__context__
-                self.refuse(cause.problem if isinstance(cause, RefusedError) else _malformed())
+                self.refuse(cause if isinstance(cause, ProblemError) else _malformed())
                 return
         if not self.in_request:
             return
@@ -111,7 +108,7 @@ class BoundedProtocol(TimedProtocol):
             elif name == b"expect":
                 self.expect_100_continue = value.lower() == b"100-continue"
             elif value.lower() != b"chunked" or self.parser.get_http_version() == "1.0":
-                raise RefusedError(_malformed())
+                raise _malformed()
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -134,19 +131,19 @@ class BoundedProtocol(TimedProtocol):
         self.headers = []  # for what trails a chunked body, which is dropped: the application has its headers already
 
     def _check_head(self) -> None:
-        """Refuse what another server might read in another way, and what is too much."""
+        """Refuse what another server might read in another way, and what is too much.  Raises ProblemError."""
         if self.hosts not in HOSTS.get(self.parser.get_http_version(), ()):
-            raise RefusedError(_malformed())
+            raise _malformed()
         if self.unread > MAX_HEAD_BYTES:  # which counts what came behind the head, too
             size = len(self.url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
             if size > MAX_HEAD_BYTES:
-                raise RefusedError(_too_large())
+                raise _too_large()
         if len(self.pipeline) >= MAX_PIPELINED:
-            raise RefusedError(_malformed())  # which is not sent: the connection ends with the answers before it
+            raise _malformed()  # which is not sent: the connection ends with the answers before it
         if self.crowded:
             self.crowded = len(self.connections) > self.bounds.max_connections
             if self.crowded and self.url.partition(b"?")[0] != ALWAYS_ANSWERED:
-                raise RefusedError(self._crowd())
+                raise self._crowd()
 
     def _without_upgrade(self) -> bytes:
         """The head once more, for a new parser, without its wish for another protocol.
@@ -176,7 +173,7 @@ class BoundedProtocol(TimedProtocol):
         self.in_request = self.connection.reading = False
         cycle = self.cycle
         if cycle.response_complete:  # sooner than the request was
-            self.wait(self.timeout_keep_alive)
+            self.idle()
         else:
             cycle.more_body = False
             cycle.message_event.set()
@@ -184,33 +181,38 @@ class BoundedProtocol(TimedProtocol):
     # Answering
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        task = self.loop.create_task(self._answer(cycle, app))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
+        self.tasks.add(self.loop.create_task(self._answer(cycle, app)))
 
     async def _answer(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        try:
+            await self._run(cycle, app)
+        finally:
+            cycle.on_response = _nothing
+            # By itself: a callback for that would cost a turn of the loop.
+            self.tasks.discard(asyncio.current_task(self.loop))
+
+    async def _run(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Run the application for one request, and answer in its stead where it fails to."""
         kind, detail = "internal-error", "an error in the service, which its log describes"
         try:
-            await app(cycle.scope, cycle.receive, in_one_write(cycle))
+            send = until_closed if cycle.scope["http_version"] == "1.0" else in_one_write
+            await app(cycle.scope, cycle.receive, send(cycle))
             if not cycle.response_complete and not cycle.disconnected:
-                self.logger.error("the application ended without an answer, or in the middle of one")
+                logger.error("the application ended without an answer, or in the middle of one")
         except asyncio.CancelledError:
             kind, detail = "not-ready", "the service has ended: send the request to another"
         except Exception as error:
-            self.logger.error("Exception in ASGI application\n", exc_info=error)
+            logger.error("an error in the application", exc_info=error)
         if not cycle.response_complete and not cycle.disconnected:
             await self._fail(cycle, ProblemError(kind, detail))
-        cycle.on_response = _nothing
 
     async def _fail(self, cycle: RequestResponseCycle, problem: ProblemError) -> None:
         if cycle.response_started:
-            self.close()  # so that the client can tell that it is not whole
+            self.cut(cycle)
             return
-        response = problem.response()
-        headers = [*response.raw_headers, (b"connection", b"close")]
-        await cycle.send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        await cycle.send({"type": "http.response.body", "body": bytes(response.body), "more_body": False})
+        status, headers, body = _last(problem, list(cycle.scope["headers"]))
+        await cycle.send({"type": "http.response.start", "status": status, "headers": headers})
+        await cycle.send({"type": "http.response.body", "body": body, "more_body": False})
 
     def on_response_complete(self) -> None:
         """An answer is complete: the next request's turn, or time to be idle."""
@@ -222,7 +224,7 @@ class BoundedProtocol(TimedProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif not self.in_request:
-            self.wait(self.timeout_keep_alive)
+            self.idle()
         elif self.in_head:
             if self.read_deadline == NEVER:
                 self.wait(self.bounds.header_timeout_s)
@@ -238,23 +240,23 @@ class BoundedProtocol(TimedProtocol):
     def refuse(self, problem: ProblemError) -> None:
         """Read nothing more, and answer the request that is being read with a problem, if it is its turn."""
         self.deaf = True
-        cycle = self.cycle
-        self.bounds.refused(problem.kind)
+        cycle, asked = self.cycle, self.headers
         if cycle is not None and (not self.in_head or not cycle.response_complete):
             cycle.keep_alive = False
-            if self.in_head or self.pipeline:
-                return  # those before it get their answers
-            if cycle.response_started:
-                self.close()
+            if self.in_head or self.pipeline or cycle.response_started:
+                self.bounds.refused(problem.kind, 0)
+                if not (self.in_head or self.pipeline):  # those before it get their answers
+                    self.cut(cycle)
                 return
-            cycle.disconnected = True
+            cycle.disconnected, asked = True, list(cycle.scope["headers"])
             cycle.message_event.set()
         self.lose()
-        response = problem.response()
-        head = [STATUS_LINE[response.status_code]]
-        for name, value in (*self.server_state.default_headers, *response.raw_headers, (b"connection", b"close")):
+        status, headers, body = _last(problem, asked)
+        self.bounds.refused(problem.kind, status)
+        head = [STATUS_LINE[status]]
+        for name, value in (*self.server_state.default_headers, *headers):
             head += name, b": ", value, b"\r\n"
-        self.transport.write(b"".join((*head, b"\r\n", response.body)))
+        self.transport.write(b"".join((*head, b"\r\n", body)))
         self._linger()
 
     def _linger(self) -> None:
@@ -265,10 +267,10 @@ class BoundedProtocol(TimedProtocol):
         self.wait(min(LINGER_S, self.bounds.header_timeout_s))
 
 
-def make_protocol(settings: Settings, refused: Callable[[str], object] = lambda kind: None) -> type[BoundedProtocol]:
+def make_protocol(settings: Settings, refused: Callable[[str, int], object]) -> type[BoundedProtocol]:
     """The protocol to give to uvicorn.Config(http=...).
 
-    refused: is told the kind of each problem that never reaches the application, or "send-timeout".
+    refused: as in Bounds; beside the problems that never reach the application there is "send-timeout".
     """
 
     class ConfiguredProtocol(BoundedProtocol):
@@ -279,6 +281,13 @@ def make_protocol(settings: Settings, refused: Callable[[str], object] = lambda 
 
 def _nothing() -> None:
     """What an answer calls when it is over, and its connection has gone on."""
+
+
+def _last(problem: ProblemError, asked: Headers) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Status, headers and body of an answer with which the connection ends.  asked: the request's headers."""
+    response = problem.response()
+    own = (b"x-request-id", request_id(by_name(asked)))
+    return response.status_code, [*response.raw_headers, *OF_DATA, own, (b"connection", b"close")], bytes(response.body)
 
 
 def _malformed() -> ProblemError:

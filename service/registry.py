@@ -10,26 +10,21 @@ import asyncio
 import contextlib
 import ctypes
 import gc
-import hashlib
 import logging
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.artifact import MANIFEST, Artifact
+from model.artifact import Artifact
 from model.errors import ArtifactError
-from service.batching import NotReadyError
-from service.jobs import Engine, Version
+from service.folders import NAME, State, model_folders, read_model, state_of
 from service.settings import Settings
+from service.ticket import NotReadyError
+from service.version import Engine, Version
 
 logger = logging.getLogger("charwgan.service")
 
-NAME = re.compile(r"\w[\w.-]{0,254}", re.ASCII)
-
 OpenEngine = Callable[[Artifact, int | None], Engine]
-# Of a folder: its model's digest, and name, size and time of each file, which tell a copy that is not yet whole.
-State = tuple[str, tuple[tuple[str, int, int], ...]]
 
 
 class UnknownModelError(Exception):
@@ -42,11 +37,15 @@ class RefusedError(Exception):
 
 @dataclass
 class Slot:
-    """The versions of one name: the one that answers, the one before it, and one that was loaded to follow."""
+    """The versions of one name: the one that answers, the one before it, and one that was loaded to follow.
+
+    withdrawn: digest of the one that was rolled back, which no refresh takes up again.
+    """
 
     active: Version
     previous: Version | None = None
     staged: Version | None = None
+    withdrawn: str | None = None
 
     def roles(self) -> Iterator[tuple[str, Version]]:
         """Role and version of those that there are."""
@@ -71,8 +70,9 @@ class Registry:
     async def start(self, artifacts: Sequence[Artifact], default: str | None) -> None:
         """Open the first models and warm them up.  What goes wrong is kept in ``failure``."""
         try:
-            for artifact in artifacts:
-                self.slots[artifact.name] = Slot(await asyncio.to_thread(self._open, artifact))
+            async with self._changing:
+                for artifact in artifacts:
+                    self.slots[artifact.name] = Slot(await asyncio.to_thread(self._open, artifact))
             self.default = default
         except Exception as error:
             logger.error("the model could not be opened: %s", error)
@@ -99,6 +99,12 @@ class Registry:
             raise UnknownModelError(f"{what}: there are {served}")
         return slot.active
 
+    def slot(self, name: str) -> Slot:
+        """The versions of a name.  Raises UnknownModelError if it is not served."""
+        if name not in self.slots:
+            raise UnknownModelError(f"no model of that name is served: there are {', '.join(sorted(self.slots))}")
+        return self.slots[name]
+
     async def load(self, name: str) -> Slot | None:
         """Read a model's folder, verify it, open it and warm it up, beside the version that answers.
 
@@ -111,42 +117,45 @@ class Registry:
             except ArtifactError as error:
                 logger.warning("%s", error)
                 raise RefusedError("the models folder cannot be read") from error
-            return await self._load(name, path)
+            try:
+                return await self._load(name, path)
+            except ArtifactError as error:
+                # The log has the path; whoever asked gets the reason without it.
+                logger.warning("model %s was not loaded: %s", name, error)
+                reason = str(error).replace(str(path.resolve()), name).replace(str(path), name)
+                raise RefusedError(f"the model was not loaded: {reason}") from error
+            except Exception as error:
+                logger.exception("model %s was not loaded", name)
+                raise RefusedError("the model was not loaded: the service's log says why") from error
 
     async def _load(self, name: str, path: Path) -> Slot | None:
-        try:
-            artifact = await asyncio.to_thread(Artifact.load, path)
-            slot = self.slots.get(name)
-            if slot is not None and artifact.digest == slot.active.artifact.digest:
-                slot.staged = None
-                return slot
-            version = await asyncio.to_thread(self._open, artifact)
-        except ArtifactError as error:
-            # The log has the path; whoever asked gets the reason without it.
-            logger.warning("model %s was not loaded: %s", name, error)
-            raise RefusedError(f"the model was not loaded: {str(error).replace(str(path), name)}") from error
+        artifact = await asyncio.to_thread(read_model, path, self.settings.models)
+        slot = self.slots.get(name)
+        held = [version for _, version in slot.roles() if version.artifact.digest == artifact.digest] if slot else []
+        version = held[0] if held else await asyncio.to_thread(self._open, artifact)
         if slot is None:
             self.slots[name] = Slot(version)
             self._swapped(name)
             return None
-        slot.staged = version
+        slot.staged = None if version is slot.active else version
         return slot
 
     def activate(self, name: str) -> Slot:
         """Let the loaded version answer from the next request on.  Raises UnknownModelError or RefusedError."""
-        slot = self._slot(name)
+        slot = self.slot(name)
         if slot.staged is None:
             raise RefusedError("no other version is loaded: load one first")
-        slot.previous, slot.active, slot.staged = slot.active, slot.staged, None
+        slot.previous, slot.active, slot.staged, slot.withdrawn = slot.active, slot.staged, None, None
         self._swapped(name)
         return slot
 
     def rollback(self, name: str) -> Slot:
         """Let the version before this one answer again.  Raises UnknownModelError or RefusedError."""
-        slot = self._slot(name)
+        slot = self.slot(name)
         if slot.previous is None:
             raise RefusedError("there is no version before this one")
         slot.active, slot.previous = slot.previous, slot.active
+        slot.withdrawn = slot.previous.artifact.digest
         self._swapped(name)
         return slot
 
@@ -163,22 +172,23 @@ class Registry:
         return [path.name for path in folders if await self._renewed(path)]
 
     async def _renewed(self, path: Path) -> bool:
-        state, slot = await asyncio.to_thread(_state, path), self.slots.get(path.name)
+        state, slot = await asyncio.to_thread(state_of, path), self.slots.get(path.name)
         if state is None or state == self._refused.get(path.name):
             return False
-        if slot is not None and state[0] == slot.active.artifact.digest:
+        if slot is not None and state[0] in (slot.active.artifact.digest, slot.withdrawn):
             return False
         try:
             loaded = await self.load(path.name)
-            if loaded is not None and loaded.staged is not None:
-                self.activate(path.name)
         except UnknownModelError:  # just being replaced
             return False
-        except Exception as error:
+        except RefusedError:
             self._refused[path.name] = state
-            if not isinstance(error, RefusedError):  # which is logged
-                logger.exception("model %s was not loaded", path.name)
             return False
+        if loaded is None:
+            return True
+        if loaded.staged is None:  # another refresh was quicker, or the folder was put back
+            return False
+        self.activate(path.name)
         return True
 
     async def watch(self, every_s: float) -> None:
@@ -197,11 +207,6 @@ class Registry:
         logger.info("model %s is now %s", name, self.slots[name].active.artifact.digest[:12])
         _give_back_memory()
 
-    def _slot(self, name: str) -> Slot:
-        if name not in self.slots:
-            raise UnknownModelError(f"no model of that name is served: there are {', '.join(sorted(self.slots))}")
-        return self.slots[name]
-
     def _folders(self) -> list[Path]:
         folders = {path.name: path for path in model_folders(self.settings.models)} if self.settings.models else {}
         if self.settings.model is not None and self.settings.model.is_dir():
@@ -215,56 +220,9 @@ class Registry:
         raise UnknownModelError("the models folder has no model of that name")
 
 
-def model_folders(models: Path) -> list[Path]:
-    """The folders in a folder that look like models, by name."""
-    try:
-        return sorted(
-            path for path in models.resolve().iterdir() if (path / MANIFEST).is_file() and NAME.fullmatch(path.name)
-        )
-    except OSError as error:
-        raise ArtifactError(f"cannot read the models folder {models}: {error.strerror}") from error
-
-
-def first_models(settings: Settings) -> tuple[list[Artifact], str | None]:
-    """The models that a service begins with, and the name of the default one: model itself, or the only one.
-
-    One of several that cannot be used is logged and left out.  Raises ArtifactError if none can.
-    """
-    if settings.models is None:
-        assert settings.model is not None
-        artifact = Artifact.load(settings.model)
-        return [artifact], artifact.name
-    folders, default = model_folders(settings.models), None
-    if settings.model is not None:
-        by_name = settings.models.resolve() / settings.model
-        chosen = (by_name if by_name.is_dir() else settings.model).resolve()
-        default = chosen.name
-        folders = [chosen, *(path for path in folders if path.name != default)]
-    artifacts = []
-    for path in folders:
-        try:
-            artifacts.append(Artifact.load(path))
-        except ArtifactError as error:
-            if path.name == default:
-                raise
-            logger.warning("left out: %s", error)
-    if not artifacts:
-        raise ArtifactError(f"no model in {settings.models} can be used; `charwgan export` makes one from a run")
-    return artifacts, default or (artifacts[0].name if len(artifacts) == 1 else None)
-
-
 def _give_back_memory() -> None:
     """Return to the system what reading a model took, and leave what stays out of further collections."""
     gc.collect()
     gc.freeze()
     with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _state(path: Path) -> State | None:
-    try:
-        digest = hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()
-        files = [(file.name, file.stat()) for file in sorted(path.iterdir())]
-    except OSError:  # just being replaced
-        return None
-    return digest, tuple((name, facts.st_size, facts.st_mtime_ns) for name, facts in files)

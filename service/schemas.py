@@ -8,14 +8,15 @@ from __future__ import annotations
 import copy
 from typing import Annotated, Any, Literal, TypeVar
 
-from annotated_types import Le
+from annotated_types import Le, MaxLen
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from model.constraints import Constraints
-from service.settings import Settings
+from service.settings import MAX_STREAM_N, Settings
 
 MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exact, JavaScript's included
 LONGEST = 1024  # characters of any model's strings
+MAX_ITEMS = 1000  # texts to score in one request, and steps of an interpolation
 
 
 Schema = TypeVar("Schema", bound="Request")
@@ -30,7 +31,9 @@ class Request(BaseModel):
 class GenerateRequest(Request):
     """How many strings, from which seed, made how, and what they must be like."""
 
-    n: int = Field(1, ge=1, description="Number of strings.", examples=[5])
+    n: int = Field(
+        1, ge=1, description="Number of strings; x-maximum-whole is the most that do not stream.", examples=[5]
+    )
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="The same seed gives the same strings; absent: drawn.", examples=[42]
     )
@@ -45,7 +48,9 @@ class GenerateRequest(Request):
         le=100,
         description="With mode sample: below 1 likelier characters, above 1 rarer ones; 1 if absent.",
     )
-    label: str | None = Field(None, max_length=255, description="For conditional models: the label to make strings of.")
+    label: str | None = Field(
+        None, max_length=255, description="Of every string of a conditional model; absent: drawn for each by its share."
+    )
     min_length: int | None = Field(None, ge=0, le=LONGEST, description="Characters, at least.", examples=[4])
     max_length: int | None = Field(None, ge=0, le=LONGEST, description="Characters, at most.", examples=[8])
     charset: str | None = Field(
@@ -80,9 +85,12 @@ class ScoreRequest(Request):
     """Strings to be judged."""
 
     texts: list[Annotated[str, Field(max_length=LONGEST)]] = Field(
-        min_length=1, max_length=1000, description="The strings.", examples=[["marielle", "xqzzk"]]
+        min_length=1, max_length=MAX_ITEMS, description="The strings.", examples=[["marielle", "xqzzk"]]
     )
     model: str | None = Field(None, max_length=255, description="The model's name; absent: the default one.")
+    label: str | None = Field(
+        None, max_length=255, description="What the texts are scored as, which a conditional model needs."
+    )
     deadline_s: float | None = Field(None, ge=0.1, description="Seconds in which the answer must be made.")
 
 
@@ -101,19 +109,37 @@ class InterpolateRequest(Request):
 
     start: End = Field(alias="from", description="Where to begin.")
     end: End = Field(alias="to", description="Where to end.")
-    steps: int = Field(10, ge=2, le=1000, description="Number of strings, both ends included.", examples=[10])
+    steps: int = Field(10, ge=2, le=MAX_ITEMS, description="Number of strings, both ends included.", examples=[10])
     model: str | None = Field(None, max_length=255, description="The model's name; absent: the default one.")
+    label: str | None = Field(
+        None, max_length=255, description="Of every step of a conditional model; absent: that of the string from names."
+    )
     deadline_s: float | None = Field(None, ge=0.1, description="Seconds in which the answer must be made.")
 
 
 def bounded(schema: type[Schema], settings: Settings) -> type[Schema]:
-    """A request's schema with the bounds that the settings give: on n, max_attempts and deadline_s."""
-    limits = {"n": settings.max_stream_n, "max_attempts": settings.max_attempts, "deadline_s": settings.deadline_s}
+    """A request's schema with the bounds that the settings give.
+
+    No request may ask for more strings than the queue or a minute of the rate limit has: it would be refused for ever.
+    """
+    rate = settings.rate_limit or MAX_STREAM_N
+    at_once = min(MAX_ITEMS, settings.max_strings_queued, rate)
+    limits = {
+        "n": Le(min(settings.max_stream_n, rate)),
+        "max_attempts": Le(settings.max_attempts),
+        "deadline_s": Le(settings.deadline_s),
+        "texts": MaxLen(at_once),
+        "steps": Le(at_once),
+    }
     fields: dict[str, Any] = {}
     for name in limits.keys() & schema.model_fields:
         field = copy.deepcopy(schema.model_fields[name])
-        field.metadata = [*field.metadata, Le(limits[name])]
+        field.metadata = [item for item in field.metadata if type(item) is not type(limits[name])] + [limits[name]]
+        if name == "steps":  # pydantic does not look whether a default keeps to its bound
+            field.default = min(field.default, at_once)
         fields[name] = (field.annotation, field)
+        if name == "n":
+            field.json_schema_extra = {"x-maximum-whole": min(settings.max_n, rate)}
     return create_model(schema.__name__, __base__=schema, __doc__=schema.__doc__, **fields)
 
 
@@ -121,7 +147,7 @@ class ModelIdentity(BaseModel):
     """Which model made the strings."""
 
     name: str = Field(description="The name of the model's folder.", examples=["names"])
-    digest: str = Field(description="SHA-256 of the model's manifest, in hex.", examples=["9f86d081884c7d65..."])
+    digest: str = Field(description="SHA-256 of the model's manifest, in hex.")
 
 
 class Made(BaseModel):
@@ -138,6 +164,7 @@ class GenerateResponse(Made):
     """String i depends on the model's digest, the seed and i alone."""
 
     texts: list[str] = Field(description="The strings.", examples=[["marielle", "jonas", "adina", "tobiah", "ines"]])
+    labels: list[str] | None = Field(None, description="The label of each, if the model is conditional.")
     scores: list[float] | None = Field(None, description="The critic's score of each, if asked for.")
     latents: list[list[float]] | None = Field(None, description="The latent vector of each, if asked for.")
 
@@ -147,12 +174,13 @@ class StreamedText(BaseModel):
 
     index: int = Field(description="Which string of the seed it is.", examples=[0])
     text: str = Field(examples=["marielle"])
+    label: str | None = None
     score: float | None = None
     latent: list[float] | None = None
 
 
 class StreamedSummary(BaseModel):
-    """The last line of a stream.  A stream that ends without one was cut off."""
+    """The last line of a stream that is whole."""
 
     summary: Made
 
@@ -176,6 +204,7 @@ class InterpolateResponse(BaseModel):
     """The strings on the way."""
 
     texts: list[str] = Field(examples=[["marielle", "mariella", "marina", "maria"]])
+    label: str | None = Field(None, description="That of all of them, if the model is conditional.")
     model: ModelIdentity
 
 
@@ -194,12 +223,19 @@ class ModelList(BaseModel):
     models: list[ModelSummary]
 
 
+class Label(BaseModel):
+    """What a conditional model can be asked for."""
+
+    name: str = Field(examples=["de_DE"])
+    share: float = Field(description="Of the training strings; labels are drawn by it.", examples=[0.25])
+
+
 class ModelDetails(ModelSummary):
     """All that a model says of itself."""
 
     alphabet: str = Field(description="Its characters, in the order of their ids.")
     latent: int = Field(description="Z, coordinates of a latent vector.", examples=[128])
-    labels: list[str] | None = Field(None, description="What a conditional model can be asked for.")
+    labels: list[Label] | None = Field(None, description="What a conditional model can be asked for.")
     novelty: bool = Field(description="Whether it can tell its training strings, as novel needs.")
     config: dict[str, Any] = Field(description="How it was made.")
     metrics: dict[str, Any] = Field(description="Its table of scores.")
@@ -210,7 +246,7 @@ class AdminModel(BaseModel):
     """The digests of a model's versions."""
 
     name: str = Field(examples=["names"])
-    active: str = Field(description="The one that answers.", examples=["9f86d081884c7d65..."])
+    active: str = Field(description="The one that answers.")
     previous: str | None = Field(None, description="The one before it, which rollback brings back.")
     staged: str | None = Field(None, description="The one that is loaded and warm, which activate lets answer.")
 
@@ -254,3 +290,9 @@ class ProblemDetails(BaseModel):
     status: int
     detail: str
     errors: list[FieldError] | None = Field(None, description="For fields that are wrong: which, and their bounds.")
+
+
+class StreamedProblem(BaseModel):
+    """The last line of a stream that failed in its midst."""
+
+    error: ProblemDetails

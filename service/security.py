@@ -35,9 +35,13 @@ LINE = re.compile(rf"({NAME.pattern}):([0-9A-Fa-f]{{64}})")
 FORM = "NAME:SHA256, a name of at most 64 letters, digits, dots, dashes or underscores and 64 hexadecimal digits"
 DRAW = "`charwgan keys new NAME` draws a key and prints its line"
 
-# Never behind a key: who watches the service has none, and the pages need to load before they can ask for one.
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/startupz", "/metrics", "/version", "/", "/docs", "/openapi.json"})
-OPEN_PREFIX = "/static/"
+# Never behind a key, not even the operator's: the pages need to load before they can ask for one, and hold no secret.
+PAGES = frozenset({"/", "/docs", "/openapi.json"})
+STATIC = "/static/"
+# Nor are these: who watches the service has no key.  /metrics tells what the operator did as well (how often, and the
+# digests of versions that do not answer yet), so that failed attempts at the operator's key can be seen and alarmed of.
+# Whoever must not know figures and digests is to be kept out by what stands in front of the service.
+OPEN_PATHS = PAGES | {"/livez", "/readyz", "/startupz", "/metrics", "/version"}
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Keys:
 class Gate:
     """The keys in use.  A reload replaces them by one assignment, so that a request meets the old or the new.
 
-    load: what reads the keys.  always: no path is open, not even where there are no keys.
+    load: what reads the keys.  always: nothing but the pages is open, not even where there are no keys.
     """
 
     def __init__(
@@ -109,7 +113,7 @@ class Gate:
 
     @classmethod
     def of_admin(cls, settings: Settings) -> Gate:
-        """The gate before /admin: one key, without which nothing opens."""
+        """The gate before /admin: one key, without which nothing opens but the pages that describe it."""
         return cls(settings, Keys.load_admin, always=True)
 
     def reload(self) -> None:
@@ -122,7 +126,9 @@ class Gate:
 
     def needed(self, path: str) -> bool:
         """Whether a request for this path must bring a key."""
-        return self.always or (bool(self.keys) and path not in OPEN_PATHS and not path.startswith(OPEN_PREFIX))
+        if path in PAGES or path.startswith(STATIC):
+            return False
+        return self.always or (bool(self.keys) and path not in OPEN_PATHS)
 
 
 def new_key() -> str:

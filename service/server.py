@@ -10,7 +10,7 @@ import resource
 import signal
 import socket
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
 from typing import Any
 
@@ -19,9 +19,11 @@ from fastapi import FastAPI
 
 from model.errors import ConfigurationError
 from service import logs
-from service.app import create_admin_app, create_app
+from service.app import create_admin_app, create_app, ending_s
+from service.folders import first_models
+from service.metrics import OTHER, Metrics
 from service.protocol import make_protocol
-from service.registry import OpenEngine, first_models
+from service.registry import OpenEngine
 from service.security import Gate, check_exposure, is_loopback
 from service.serving import Serving
 from service.settings import Settings
@@ -64,7 +66,7 @@ def uvicorn_config(app: FastAPI, settings: Settings, *, lifespan: bool = True) -
         app,
         host=settings.host,
         port=settings.port,
-        http=make_protocol(settings, app.state.metrics.reject),
+        http=make_protocol(settings, counting(app.state.metrics)),
         ws="none",
         lifespan="on" if lifespan else "off",
         log_config=None,
@@ -73,18 +75,67 @@ def uvicorn_config(app: FastAPI, settings: Settings, *, lifespan: bool = True) -
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=settings.drain_grace_s,
+        # Before this, requests are told that they are given up; after it, they are cut off.
+        timeout_graceful_shutdown=settings.drain_grace_s - 4 * ending_s(settings) / 5,  # type: ignore[arg-type]
     )
 
 
-class Server(uvicorn.Server):
+def counting(metrics: Metrics) -> Callable[[str, int], None]:
+    """What counts the problems that the wire finds.  They have no route, and their method may not be known."""
+
+    def refused(kind: str, status: int) -> None:
+        metrics.reject(kind)
+        if status:
+            metrics.observe_request(OTHER, OTHER, status, 0.0)
+
+    return refused
+
+
+class DrainedServer(uvicorn.Server):
+    """uvicorn that leaves no connection behind."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what was sent, and cut off what did not end within the grace."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.sleep(0)  # in which they are closed
+
+
+class Console(DrainedServer):
+    """Answers /admin on a socket of its own, beside the server that gets the signals."""
+
+    def __init__(self, app: FastAPI, settings: Settings, listener: socket.socket) -> None:
+        super().__init__(uvicorn_config(app, settings, lifespan=False))
+        self.app, self.listener = app, listener
+
+    async def answer(self, serving: Serving) -> None:
+        """Steer what is served, until should_exit."""
+        self.app.state.serving = serving
+        await self.serve([self.listener])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept connections."""
+        await super().startup(sockets)
+        port = self.listener.getsockname()[1]
+        logs.tell(f"admin on http://{LOOPBACK}:{port}", event="admin", port=port)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """None are."""
+        yield
+
+
+class Server(DrainedServer):
     """uvicorn that tells when the models are warm, and turns readiness off before it refuses connections."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         super().__init__(uvicorn_config(app, settings))
         self.app, self.settings = app, settings
         self.failure: Exception | None = None
-        self._operators: tuple[FastAPI, socket.socket] | None = None
+        self._console: Console | None = None
+        self._answering: asyncio.Task[None] | None = None  # the console
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -96,32 +147,30 @@ class Server(uvicorn.Server):
 
     def admit_operator(self, listener: socket.socket) -> None:
         """Answer /admin on a socket of its own."""
-        self._operators = create_admin_app(self.settings, self.app.state.metrics), listener
+        self._console = Console(create_admin_app(self.settings, self.app.state.metrics), self.settings, listener)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections, and watch the models warm up."""
         await super().startup(sockets)
         self._start(self._announce())
-        if self._operators is not None:
-            app, listener = self._operators
-            app.state.serving = self.serving
-            self._start(self._answer_operator(app, listener))
+        if self._console is not None:
+            self._answering = self._start(self._console.answer(self.serving))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer what was sent, and cut off what did not end within the grace."""
-        self._end_if_forced()
+        """Answer what was sent, give up shortly before the grace is over, and cut off whoever does not take that."""
+        if self._console is not None:
+            self._console.should_exit = True
+        before_the_end_s = self.settings.drain_grace_s - ending_s(self.settings)
+        giving_up = asyncio.get_running_loop().call_later(before_the_end_s, self._give_up)
         await self._close_door(sockets or [])
         await super().shutdown(sockets)
-        self._end_if_forced()
-        for connection in list(self.server_state.connections):
-            if connection.transport is not None:
-                connection.transport.abort()
-        await asyncio.sleep(0)  # in which they are closed
+        giving_up.cancel()
+        if self._answering is not None:
+            await asyncio.wait([self._answering])
 
-    def _end_if_forced(self) -> None:
-        """End the process as it stands: threads of the network would abort it where the interpreter ends under them."""
-        if self.force_exit and threading.current_thread() is threading.main_thread():
-            os._exit(0)
+    def _give_up(self) -> None:
+        if given_up := self.serving.batcher.give_up():
+            logger.warning("the grace is nearly over: what has not ended is given up", requests=given_up)
 
     async def _close_door(self, sockets: list[socket.socket]) -> None:
         """Let in those who have connected, and nobody after them: a listener that closes cuts off who waits there."""
@@ -139,10 +188,11 @@ class Server(uvicorn.Server):
         made = self.config.http_protocol_class
         return made(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)  # the loop itself holds tasks only weakly
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _announce(self) -> None:
         registry = self.serving.registry
@@ -156,18 +206,6 @@ class Server(uvicorn.Server):
                 f"serving {name} ({digest[:12]}…) on {self.address()}",
                 event="serving", model=name, digest=digest, address=self.address(),
             )  # fmt: skip
-
-    async def _answer_operator(self, app: FastAPI, listener: socket.socket) -> None:
-        server = uvicorn.Server(uvicorn_config(app, self.settings, lifespan=False))
-        server.config.load()
-        server.lifespan = server.config.lifespan_class(server.config)
-        await server.startup(sockets=[listener])
-        port = listener.getsockname()[1]
-        logs.tell(f"admin on http://{LOOPBACK}:{port}", event="admin", port=port)
-        try:
-            await server.main_loop()
-        finally:
-            await server.shutdown(sockets=[listener])
 
     def address(self) -> str:
         """The URL, with the port that was taken where 0 was asked for."""
@@ -195,12 +233,18 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Readiness off at once, connections refused after the delay, or on SIGINT at once; a second signal forces."""
+        """Readiness off at once, connections refused after the delay, or on SIGINT at once.
+
+        A second signal ends the process as it stands (threads of the network would abort it where the interpreter ends
+        under them), with the status that shells give to what a signal ended: what was accepted is lost.
+        """
         if not self.started:
             self.should_exit = True
             return
         again, self.serving.draining = self.serving.draining, True
         if again:
+            if threading.current_thread() is threading.main_thread():
+                os._exit(128 + sig)
             self.should_exit = self.force_exit = True
         elif sig == signal.SIGINT:
             self.should_exit = True
@@ -216,7 +260,7 @@ class Server(uvicorn.Server):
             self._start(self._reload())
 
     async def _reload(self) -> None:
-        gates = [self.app.state.gate] + ([self._operators[0].state.gate] if self._operators else [])
+        gates = [self.app.state.gate] + ([self._console.app.state.gate] if self._console else [])
         for gate in gates:
             try:
                 gate.reload()

@@ -9,16 +9,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from service.settings import (
-    CONFIG,
-    ENVIRONMENT_PREFIX,
-    SECRETS,
-    Settings,
-    bound,
-    environment_name,
-    gather,
-    validate,
-)
+from service.settings import SECRETS, Settings, bound
+from service.settings_sources import CONFIG, ENVIRONMENT_PREFIX, environment_name, gather, validate
 
 MASK = "********"
 

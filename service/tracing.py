@@ -1,6 +1,6 @@
-"""Traces: the W3C header that says which one a request belongs to, and spans for OpenTelemetry where that is wanted.
+"""Traces: the W3C headers that say which one a request belongs to, and spans for OpenTelemetry where that is wanted.
 
-    parent = parse(header)                                  None: absent or not as the standard wants it
+    parent = parse_headers(given)                           None: absent or not as the standard wants it
     with tracer.span("charwgan.generate", parent) as span:
         span.set(strings=64, queue_wait_s=0.004)            attributes charwgan.strings, charwgan.queue_wait_s
         onward = span.traceparent                           of the span; None: nothing is traced, parent.child() may do
@@ -14,8 +14,8 @@ import os
 import random
 import re
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,44 +31,53 @@ FORM = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-
 SAMPLED = 0x01
 KNOWN_FLAGS = 0x03  # sampled, and that the trace id is random; a newer version may know more
 
+VALUE = r"[\x21-\x2b\x2d-\x3c\x3e-\x7e]"  # printable, but for the blank, the comma and the equals sign
+KEY = r"[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13}|[a-z][a-z0-9_*/-]{0,255}"
+MEMBER = re.compile(rf"(?:{KEY})=(?:{VALUE}| ){{0,255}}{VALUE}")
+MOST_MEMBERS = 32
+MOST_STATE_BYTES = 512  # of tracestate that are passed on, which the standard asks for
+LONG_MEMBER_BYTES = 128  # what is longer is left out first
+
 Attribute = str | bool | int | float
 
 
 @dataclass(frozen=True, slots=True)
 class TraceParent:
-    """Which trace a request belongs to (32 hexadecimal digits), and which span of it asked (16)."""
+    """Which trace a request belongs to (32 hexadecimal digits), and which span of it asked (16).
+
+    state: what the tracers before this one noted, which is passed on as it is.
+    """
 
     trace_id: str
     span_id: str
     flags: int = 0
-
-    @classmethod
-    def new(cls, *, sampled: bool = False) -> TraceParent:
-        """The beginning of a trace."""
-        # Ids are no secrets, and asking the operating system for them would give the interpreter away each time.
-        return cls(f"{random.getrandbits(128) or 1:032x}", _span_id(), (SAMPLED if sampled else 0) | 0x02)
-
-    @property
-    def sampled(self) -> bool:
-        """Whether the caller records the trace."""
-        return bool(self.flags & SAMPLED)
+    state: str = ""
 
     def child(self) -> TraceParent:
         """A new span of the same trace."""
-        return TraceParent(self.trace_id, _span_id(), self.flags)
+        # Ids are no secrets, and asking the operating system for them would give the interpreter away each time.
+        return replace(self, span_id=f"{random.getrandbits(64) or 1:016x}")
 
-    def header(self) -> bytes:
-        """The value of ``traceparent``."""
-        return f"{VERSION}-{self.trace_id}-{self.span_id}-{self.flags:02x}".encode()
-
-
-def _span_id() -> str:
-    return f"{random.getrandbits(64) or 1:016x}"
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """``traceparent``, and ``tracestate`` where there is one."""
+        parent = f"{VERSION}-{self.trace_id}-{self.span_id}-{self.flags:02x}".encode()
+        return [(b"traceparent", parent)] + ([(b"tracestate", self.state.encode())] if self.state else [])
 
 
-def parse(header: bytes | None) -> TraceParent | None:
-    """The value of a ``traceparent``; None if it is absent or invalid, and then the standard wants it ignored."""
-    match = FORM.fullmatch(header) if header is not None else None
+def parse_headers(given: Mapping[bytes, bytes]) -> TraceParent | None:
+    """What ``traceparent`` and ``tracestate`` say; None if the first is absent or invalid, as the standard wants it.
+
+    given: headers by name; two of a name are a list, which is no traceparent.
+    """
+    parent = parse(given[b"traceparent"].strip(b" \t")) if b"traceparent" in given else None
+    if parent is None or b"tracestate" not in given:
+        return parent
+    return replace(parent, state=parse_state(given[b"tracestate"]))
+
+
+def parse(header: bytes) -> TraceParent | None:
+    """The value of a ``traceparent``; None if it is invalid, and then the standard wants it ignored."""
+    match = FORM.fullmatch(header)
     if match is None:
         return None
     version, trace_id, span_id, flags = (part.decode() for part in match.groups()[:4])
@@ -78,10 +87,16 @@ def parse(header: bytes | None) -> TraceParent | None:
     return TraceParent(trace_id, span_id, int(flags, 16) & (SAMPLED if newer else KNOWN_FLAGS))
 
 
-def parse_headers(headers: Iterable[tuple[bytes, bytes]]) -> TraceParent | None:
-    """The ``traceparent`` among headers as ASGI has them; two of them count as none."""
-    found = [value for name, value in headers if name == b"traceparent"]
-    return parse(found[0].strip(b" \t")) if len(found) == 1 else None
+def parse_state(header: bytes) -> str:
+    """The value of a ``tracestate``, without what is beyond its bound; empty if it is invalid."""
+    members = [member for part in header.decode("latin-1").split(",") if (member := part.strip(" \t"))]
+    if len(members) > MOST_MEMBERS or not all(map(MEMBER.fullmatch, members)):
+        return ""
+    if len(",".join(members)) > MOST_STATE_BYTES:
+        members = [member for member in members if len(member) <= LONG_MEMBER_BYTES]
+    while len(",".join(members)) > MOST_STATE_BYTES:
+        members.pop()  # the oldest
+    return ",".join(members)
 
 
 class Span(Protocol):
@@ -184,10 +199,9 @@ class OpenTelemetry:
         api = self._api
         context = None
         if parent is not None:
-            flags = api.TraceFlags(parent.flags & SAMPLED)
-            remote = api.SpanContext(
-                int(parent.trace_id, 16), int(parent.span_id, 16), is_remote=True, trace_flags=flags
-            )
+            flags, state = api.TraceFlags(parent.flags & SAMPLED), api.TraceState.from_header([parent.state])
+            ids = int(parent.trace_id, 16), int(parent.span_id, 16)
+            remote = api.SpanContext(*ids, is_remote=True, trace_flags=flags, trace_state=state)
             context = api.set_span_in_context(api.NonRecordingSpan(remote))
         return OpenTelemetrySpan(self._tracer.start_span(name, context, kind=api.SpanKind.SERVER))
 
@@ -207,7 +221,8 @@ class OpenTelemetrySpan:
     @property
     def traceparent(self) -> TraceParent:
         context = self._span.get_span_context()
-        return TraceParent(f"{context.trace_id:032x}", f"{context.span_id:016x}", int(context.trace_flags))
+        ids, state = (f"{context.trace_id:032x}", f"{context.span_id:016x}"), context.trace_state.to_header()
+        return TraceParent(*ids, int(context.trace_flags), state)
 
     def set(self, **attributes: Attribute) -> None:
         for name, value in attributes.items():

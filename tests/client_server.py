@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,13 +30,14 @@ class Asked:
 
 @dataclass
 class Answer:
-    """What the server sends.  cut: the connection is closed before the end is said."""
+    """What the server sends.  cut: the connection is closed before the end is said.  reset: by RST."""
 
     content: Any = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     pieces: list[bytes] | None = None
     cut: bool = False
+    reset: bool = False
 
 
 def text_of(seed: int, i: int) -> str:
@@ -86,6 +89,8 @@ def generated(asked: Asked) -> Answer:
         content["scores"] = [0.5] * n
     if asked.body.get("latents"):
         content["latents"] = [[1.0, 2.0]] * n
+    if asked.body.get("label"):
+        content["labels"] = [asked.body["label"]] * n
     return Answer(content)
 
 
@@ -113,6 +118,9 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send_pieces(answer, answer.pieces)
         self.close_connection = self.close_connection or answer.cut
+        if answer.reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
 
     do_POST = do_GET  # noqa: N815
 
@@ -129,8 +137,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def send_head(self, answer: Answer, headers: dict[str, str]) -> None:
-        self.send_response(answer.status)
-        for name, value in (headers | answer.headers).items():
+        self.send_response_only(answer.status)
+        for name, value in ({"Date": self.date_time_string()} | headers | answer.headers).items():
             self.send_header(name, value)
         self.end_headers()
 

@@ -9,26 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from conditional_model import write_conditional
 from hypothesis import settings
+from untrained_model import write_untrained
 
-from model.alphabet import Alphabet
-from model.artifact import write_artifact
-from model.text import Critic, Generator
-from training.configuration import DataConfig, resolve
+from training.configuration import DataConfig
 from training.data import Corpus, open_dataset
-from training.export import model_files, summarize
-
-TINY = {
-    "data.max_length": 8,
-    "model.width": 8,
-    "model.depth": 1,
-    "model.kernel": 3,
-    "model.latent": 16,
-    "batch_size": 16,
-    "threads": 1,
-    "device": "cpu",
-}
-
 
 # Two threads make tiny networks several times slower, and a warning that comes once per process would make tests
 # depend on their order.
@@ -44,16 +30,16 @@ if os.environ.get("CI"):
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real model folder with random weights: 26 letters, at most 8 characters."""
-    torch.manual_seed(0)
-    alphabet = Alphabet("abcdefghijklmnopqrstuvwxyz", 8)
-    config, _ = resolve({"test": {**TINY, "data.sources": ["letters.txt"]}}, preset="tiny")
-    shape = {"length": 8, "size": alphabet.size, "width": 8, "depth": 1, "kernel": 3}
-    generator, critic = Generator(**shape, latent=16), Critic(**shape)
-    # Spread the logits, so that strings of one seed differ from each other.
-    torch.nn.init.normal_(generator.output.weight, std=2.0)
-    summary = summarize(config, alphabet, {"train": 90, "held_out": 10, "digest": "0" * 64}, 0, 0.0)
     path = tmp_path_factory.mktemp("models") / "tiny"
-    write_artifact(path, model_files("tiny", alphabet, generator.eval(), critic.eval(), summary, {}))
+    write_untrained(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def conditional_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A conditional model folder, whose labels each have letters of their own."""
+    path = tmp_path_factory.mktemp("models") / "countries"
+    write_conditional(path)
     return path
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from model.alphabet import Alphabet
 from model.artifact import Artifact
 from model.sampler import Part
-from service.jobs import Version
+from service.version import Version
 
 DEADLINE_S = 10
 Floats = NDArray[np.float32]
@@ -37,7 +37,7 @@ class FakeEngine:
         if self.broken is not None:
             raise self.broken
 
-    def latents(self, seed: int, first: int, n: int) -> Floats:
+    def latents(self, seed: int, first: int, n: int, label: str | None = None) -> Floats:
         return np.array([[seed, first + i] for i in range(n)], dtype=np.float32)
 
     def texts(self, latents: Floats, parts: Sequence[Part] = ()) -> list[str]:
@@ -45,7 +45,7 @@ class FakeEngine:
         self._run(texts)
         return texts
 
-    def scores(self, texts: Sequence[str]) -> Floats:
+    def scores(self, texts: Sequence[str], labels: Sequence[str] = ()) -> Floats:
         self._run(list(texts))
         return np.array([len(text) for text in texts], dtype=np.float32)
 

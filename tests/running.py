@@ -86,6 +86,10 @@ def running(engine: FakeEngine | None = None, artifact: Artifact | None = None, 
 def assert_problem(answer: httpx.Response, status: int, kind: str) -> dict[str, Any]:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-request-id"]
     content: dict[str, Any] = answer.json()
     assert content["type"] == f"/docs#{kind}"
     assert content["status"] == status

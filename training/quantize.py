@@ -6,6 +6,7 @@ weights give the same graph.  N batch, T length, V alphabet, Z latent.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +20,7 @@ from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from model.alphabet import Alphabet, Ids
 from model.decoding import likeliest
+from model.engines import INT8_GRAPH
 from model.latents import MAX_SEED, latents
 from model.sampler import SLICE
 from training.evaluation.ngrams import js_divergence
@@ -41,6 +43,17 @@ class Calibration(CalibrationDataReader):  # type: ignore[misc]
         """The input of the next run, or None after the last."""
         batch = next(self._batches, None)
         return None if batch is None else {"latent": batch}
+
+
+def samples_of(folder: Path) -> int | None:
+    """How many strings the 8-bit graph of a model folder was compared by; None if it has no such graph."""
+    if not (folder / INT8_GRAPH).is_file():
+        return None
+    try:
+        measured = json.loads((folder / "config.json").read_bytes())["int8"]["samples"]
+    except (OSError, ValueError, LookupError, TypeError):  # what is to be replaced may be damaged
+        return SAMPLES
+    return measured if isinstance(measured, int) and measured > 0 else SAMPLES
 
 
 def quantize(graph: bytes, size: int) -> bytes:

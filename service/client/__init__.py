@@ -12,13 +12,13 @@ ClientError              the base, itself a CharwganError
   AnswerError            the answer is none that this service gives
   ProblemError           the service says what is wrong: status, kind, detail, errors
     RateLimitedError     429: the key's rate is used up, or the queue is full
-    NotReadyError        503: the service takes no requests now, or had no time for this one
+    NotReadyError        503: the service takes no requests now, or had no time; 502, 504: a proxy says that of it
 
 What is asked, how an answer is read and when to ask again stands once, in generators that do no input or output: a
 ``Script`` yields steps (ask, read on, wait) and is sent what came of each.  The two clients only perform the steps.
 """
 
-from service.client.asking import Options, Point
+from service.client.asking import Common, Options, Point
 from service.client.asynchronous import AsyncClient, AsyncStream
 from service.client.blocking import Client, Stream
 from service.client.errors import (
@@ -44,6 +44,7 @@ __all__ = [
     "AsyncStream",
     "Client",
     "ClientError",
+    "Common",
     "CutOffError",
     "Generated",
     "Interpolated",

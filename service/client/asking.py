@@ -24,14 +24,20 @@ T = TypeVar("T")
 Point = int | Mapping[str, Any] | Sequence[float]  # a seed, {"seed": ..., "first": ...}, or a latent
 
 
-class Options(TypedDict, total=False):
-    """What else strings can be asked to be; what is absent or None is left to the service."""
+class Common(TypedDict, total=False):
+    """What every question may say; what is absent or None is left to the service."""
+
+    model: str | None
+    label: str | None
+    deadline_s: float | None
+
+
+class Options(Common, total=False):
+    """What else strings can be asked to be."""
 
     first: int
-    model: str | None
     mode: Literal["argmax", "sample"]
     temperature: float
-    label: str
     min_length: int
     max_length: int
     charset: str
@@ -42,7 +48,6 @@ class Options(TypedDict, total=False):
     max_attempts: int
     scores: bool
     latents: bool
-    deadline_s: float
 
 
 @dataclass(frozen=True)
@@ -79,16 +84,16 @@ def generation(n: int, seed: int | None, options: Options) -> Call[Generated]:
     return Call(Ask("POST", "/v1/generate", given({"n": n, "seed": seed, **options})), read_generated)
 
 
-def scoring(texts: Iterable[str], model: str | None) -> Call[Scored]:
+def scoring(texts: Iterable[str], options: Common) -> Call[Scored]:
     """The score of each text.  Raises TypeError for a lone string."""
     if isinstance(texts, str):
         raise TypeError("texts must be several strings, got one: put it in a list")
-    return Call(Ask("POST", "/v1/score", given({"texts": list(texts), "model": model})), read_scored)
+    return Call(Ask("POST", "/v1/score", given({"texts": list(texts), **options})), read_scored)
 
 
-def interpolation(start: Point, end: Point, steps: int, model: str | None) -> Call[Interpolated]:
+def interpolation(start: Point, end: Point, steps: int, options: Common) -> Call[Interpolated]:
     """The strings on the way from one latent to another."""
-    body = given({"from": _point(start), "to": _point(end), "steps": steps, "model": model})
+    body = given({"from": _point(start), "to": _point(end), "steps": steps, **options})
     return Call(Ask("POST", "/v1/interpolate", body), read_interpolated)
 
 
@@ -124,8 +129,14 @@ def connection(base_url: str, key: str | None, timeout_s: float) -> dict[str, An
         url = httpx.URL()
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigurationError(f"the address must be http://HOST:PORT or https://HOST, got {base_url!r}")
+    if url.query or url.fragment:
+        raise ConfigurationError("the address must end with its path: leave out what begins with ? or #")
     headers = {"User-Agent": "charwgan"}
     if key:
+        if url.userinfo:  # httpx would send them in place of the key
+            raise ConfigurationError(
+                "the address must hold no user and password where a key is given: both are sent in the same header"
+            )
         # Not repeated in the message: it is a secret.
         if not (key.isascii() and key.isprintable() and " " not in key):
             raise ConfigurationError("the key must be printable ASCII without spaces: is there a line feed at its end?")

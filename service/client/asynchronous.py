@@ -13,6 +13,7 @@ from service.client.asking import (
     VERSION,
     Ask,
     Call,
+    Common,
     Options,
     Point,
     connection,
@@ -155,11 +156,11 @@ class AsyncClient:
     def stream(self, n: int, *, seed: int | None = None, **options: Unpack[Options]) -> AsyncStream:
         return AsyncStream(self._exchange(), Reception(n, seed, options), self._policy)
 
-    async def score(self, texts: Iterable[str], *, model: str | None = None) -> Scored:
-        return await self._call(scoring(texts, model))
+    async def score(self, texts: Iterable[str], **options: Unpack[Common]) -> Scored:
+        return await self._call(scoring(texts, options))
 
-    async def interpolate(self, start: Point, end: Point, steps: int = 10, *, model: str | None = None) -> Interpolated:
-        return await self._call(interpolation(start, end, steps, model))
+    async def interpolate(self, start: Point, end: Point, steps: int = 10, **options: Unpack[Common]) -> Interpolated:
+        return await self._call(interpolation(start, end, steps, options))
 
     async def models(self) -> list[dict[str, Any]]:
         return await self._call(listing())

@@ -13,6 +13,7 @@ from service.client.asking import (
     VERSION,
     Ask,
     Call,
+    Common,
     Options,
     Point,
     connection,
@@ -124,7 +125,8 @@ class Client:
 
     key: where the service wants one.  timeout_s: silence that ends a call; longer than the service's own deadline.
     retries: how often a call is asked again, within patience_s seconds altogether, if it could not connect or was
-    answered 429 or 503; Retry-After is honoured.  transport: of httpx, in place of the network.
+    answered 429, 502, 503 or 504; never before Retry-After, and a drawn part of it later.
+    transport: of httpx, in place of the network.
     Every method raises ClientError; the constructor ConfigurationError.
     """
 
@@ -161,13 +163,13 @@ class Client:
         """Make n strings, which come as they are made, in constant memory; a stream that breaks is taken up again."""
         return Stream(self._exchange(), Reception(n, seed, options), self._policy)
 
-    def score(self, texts: Iterable[str], *, model: str | None = None) -> Scored:
+    def score(self, texts: Iterable[str], **options: Unpack[Common]) -> Scored:
         """The critic's score of each text."""
-        return self._call(scoring(texts, model))
+        return self._call(scoring(texts, options))
 
-    def interpolate(self, start: Point, end: Point, steps: int = 10, *, model: str | None = None) -> Interpolated:
+    def interpolate(self, start: Point, end: Point, steps: int = 10, **options: Unpack[Common]) -> Interpolated:
         """The strings on the way between two seeds, {"seed": ..., "first": ...} or latents."""
-        return self._call(interpolation(start, end, steps, model))
+        return self._call(interpolation(start, end, steps, options))
 
     def models(self) -> list[dict[str, Any]]:
         """The models that are served."""

@@ -47,4 +47,4 @@ class RateLimitedError(ProblemError):
 
 
 class NotReadyError(ProblemError):
-    """503: the service takes no requests now, or had no time for this one."""
+    """503: the service takes no requests now, or had no time for this one; 502, 504: a proxy says that of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -63,26 +64,34 @@ def _problem(response: httpx.Response) -> ProblemError:
         content = None
     content = content if isinstance(content, dict) else {"title": response.reason_phrase}
     problem = problem_of(content, response.status_code)
-    problem.retry_after_s = _seconds(response.headers.get("Retry-After", ""))
+    problem.retry_after_s = _seconds(response.headers)
     return problem
 
 
 def problem_of(content: Mapping[str, Any], status: int) -> ProblemError:
     """The error that a problem (RFC 9457) describes."""
     detail = content.get("detail") or content.get("title") or "an error that is not described"
-    form = {429: RateLimitedError, 503: NotReadyError}.get(status, ProblemError)
+    form = RateLimitedError if status == 429 else NotReadyError if status in (502, 503, 504) else ProblemError
     return form(status, str(content.get("type", "")).rpartition("#")[2], str(detail), content.get("errors") or ())
 
 
-def _seconds(retry_after: str) -> float | None:
-    """A Retry-After, which is a number of seconds or a date; None if it is neither."""
-    if retry_after.strip().isdecimal():
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """What Retry-After says, a number of seconds or a date; None if it is neither."""
+    retry_after = headers.get("Retry-After", "")
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?", retry_after):
         return float(retry_after)
+    until = _date(retry_after)
+    # From the time that the answer gives, where it does: the clock here may be another.
+    now = _date(headers.get("Date", "")) or datetime.now(UTC)
+    return None if until is None else max(0.0, (until - now).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
     try:
-        date = parsedate_to_datetime(retry_after)
-    except ValueError:
+        date = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    return date.replace(tzinfo=date.tzinfo or UTC)
 
 
 @contextmanager
@@ -101,7 +110,8 @@ def read_generated(content: Any) -> Generated:
     texts, model = tuple(content["texts"]), content["model"]
     attempted, accepted = (content.get(name, len(texts)) for name in ("attempted", "accepted"))
     identity = content["seed"], content.get("first", 0), model["name"], model["digest"]
-    return Generated(texts, *identity, attempted, accepted, content.get("scores"), content.get("latents"))
+    further = (content.get(name) for name in ("scores", "latents", "labels"))
+    return Generated(texts, *identity, attempted, accepted, *further)
 
 
 def read_scored(content: Any) -> Scored:

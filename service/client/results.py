@@ -14,6 +14,7 @@ class Row(NamedTuple):
     text: str
     score: float | None = None
     latent: Sequence[float] | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Generated(Sequence[str]):
     accepted: int
     scores: Sequence[float] | None = None
     latents: Sequence[Sequence[float]] | None = None
+    labels: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -1,4 +1,4 @@
-"""When to ask again."""
+"""When to ask again: never before the service says, and not all at the same instant."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ class Patience:
 
     def wait(self, error: ClientError, passing: tuple[type[ClientError], ...] = PASSING) -> float:
         """Seconds until asking again.  Raises the error if that cannot help, or not in time."""
-        backoff = min(0.25 * 2 ** min(self._asked, 10), LONGEST_BACKOFF_S) * random.uniform(0.5, 1.0)
-        seconds = backoff if error.retry_after_s is None else error.retry_after_s
+        backoff = min(0.25 * 2 ** min(self._asked, 10), LONGEST_BACKOFF_S)
+        least, most = backoff / 2, backoff
+        if (told := error.retry_after_s) is not None:
+            least, most = told, told + max(backoff, min(told / 4, LONGEST_BACKOFF_S))
         self._asked += 1
-        late = self._policy.clock() + seconds > self._end
-        if late or self._asked > self._policy.retries or not isinstance(error, passing):
+        left = self._end - self._policy.clock()
+        if least > left or self._asked > self._policy.retries or not isinstance(error, passing):
             raise error
-        return seconds
+        return min(random.uniform(least, most), left)

@@ -64,7 +64,7 @@ class Reception:
         """
         rows = []
         for entry in entries:
-            row = Row(entry["index"], entry["text"], entry.get("score"), entry.get("latent"))
+            row = Row(entry["index"], entry["text"], entry.get("score"), entry.get("latent"), entry.get("label"))
             if row.place <= self._last:
                 raise AnswerError(f"the stream has string {row.place} after string {self._last}")
             self._last = row.place

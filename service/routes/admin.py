@@ -9,13 +9,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from service.openapi import problems
+from service.openapi import answers
 from service.registry import Slot
 from service.schemas import AdminModel, AdminModels
 from service.serving import serving_of
 
 router = APIRouter()
-CHANGES = problems("unauthorized", "unknown-model", "model-refused", "internal-error", "not-ready")
+REFUSALS = ("not-found", "unknown-model", "model-refused")
 
 
 @router.get(
@@ -23,7 +23,7 @@ CHANGES = problems("unauthorized", "unknown-model", "model-refused", "internal-e
     operation_id="admin_models",
     summary="Every version that is held",
     response_description="By model.",
-    responses=problems("unauthorized", "internal-error"),
+    responses=answers("versions"),
 )
 async def admin_models(request: Request) -> AdminModels:
     """The version of each model that answers, the one before it, and the one that is loaded to follow."""
@@ -31,12 +31,24 @@ async def admin_models(request: Request) -> AdminModels:
     return AdminModels.model_validate({"models": [_describe(name, slot) for name, slot in sorted(slots.items())]})
 
 
+@router.get(
+    "/admin/models/{name}",
+    operation_id="admin_model",
+    summary="The versions of a model that are held",
+    response_description="The model's versions.",
+    responses=answers("loaded", "not-found", "unknown-model"),
+)
+async def admin_model(request: Request, name: str) -> AdminModel:
+    """The one that answers, the one before it, and the one that is loaded to follow."""
+    return AdminModel.model_validate(_describe(name, serving_of(request).registry.slot(name)))
+
+
 @router.post(
     "/admin/models/{name}/load",
     operation_id="load_model",
     summary="Load a model's folder again",
     response_description="The model's versions.",
-    responses=CHANGES,
+    responses=answers("loaded", *REFUSALS),
 )
 async def load_model(request: Request, name: str) -> AdminModel:
     """Read, verify, open and warm up what is in its folder now; it answers when it is activated.
@@ -53,7 +65,7 @@ async def load_model(request: Request, name: str) -> AdminModel:
     operation_id="activate_model",
     summary="Let the loaded version answer",
     response_description="The model's versions.",
-    responses=CHANGES,
+    responses=answers("activated", *REFUSALS),
 )
 async def activate_model(request: Request, name: str) -> AdminModel:
     """From the next request on.  Those that are being answered keep the version that they began with."""
@@ -65,7 +77,7 @@ async def activate_model(request: Request, name: str) -> AdminModel:
     operation_id="rollback_model",
     summary="Let the version before answer again",
     response_description="The model's versions.",
-    responses=CHANGES,
+    responses=answers("rolled-back", *REFUSALS),
 )
 async def rollback_model(request: Request, name: str) -> AdminModel:
     """And keep the other one, so that a second rollback undoes the first."""

@@ -11,49 +11,44 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from model.decoding import Decoding
+from service import examples
 from service.body import invalid, read_body
+from service.conventions import TEXT
 from service.errors import ProblemError, as_problem
-from service.forms import CSV, JSON, NDJSON, PLAIN, Form, Stream, acceptable, encode
-from service.jobs import Generation, Outcome, Version
+from service.forms import CSV, JSON, NDJSON, PLAIN, Form, Stream, Whole, acceptable, encode
+from service.headers import Headers
+from service.jobs import Generation, Outcome
+from service.labels import check_label
 from service.middleware import Endpoint
-from service.openapi import QUEUED, problems, reference
-from service.schemas import MAX_SEED, GenerateRequest, GenerateResponse
+from service.openapi import queued, reference
+from service.schemas import (
+    MAX_SEED,
+    GenerateRequest,
+    GenerateResponse,
+    StreamedProblem,
+    StreamedSummary,
+    StreamedText,
+)
 from service.serving import Serving, serving_of
+from service.version import Version
 
 PATH = "/v1/generate"
 WINDOW = 1024  # strings of a stream that may be ahead of its reader
 ATTEMPTS_A_STRING = 100
 MOST_UNIQUE = 1_000_000  # strings of one stream that can be told apart in memory
 
-ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The strings.",
-        "headers": {
-            "Charwgan-Seed": {"description": "The seed, given or drawn.", "schema": {"type": "integer"}},
-            "Charwgan-Model-Digest": {"description": "The model's digest.", "schema": {"type": "string"}},
+FORMS: dict[str, Any] = {
+    NDJSON.media_type: {
+        "schema": {
+            "type": "array",
+            "description": "A line each, as it is made; the summary, or a problem, comes last, and a stream that ends "
+            "without either was cut off.",
+            "items": {"oneOf": [reference(line) for line in (StreamedText, StreamedSummary, StreamedProblem)]},
         },
-        "content": {
-            JSON.media_type: {"schema": reference(GenerateResponse)},
-            NDJSON.media_type: {
-                "schema": {
-                    "type": "string",
-                    "description": "A StreamedText a line, in order; the last line is a StreamedSummary, or has the "
-                    "key error with a ProblemDetails.",
-                },
-                "example": '{"index":0,"text":"marielle"}\n{"summary":{"seed":42,"first":0,"model":{"name":"names",'
-                '"digest":"9f86d081884c7d65..."},"attempted":1,"accepted":1}}\n',
-            },
-            CSV.media_type: {"schema": {"type": "string"}, "example": "index,text\r\n0,marielle\r\n"},
-            PLAIN.media_type: {"schema": {"type": "string"}, "example": "marielle\n"},
-        },
+        "example": examples.NDJSON,
     },
-    **problems(*QUEUED, "not-acceptable", "unsatisfiable", "too-many-attempts"),
-}
-EXAMPLES = {
-    "five": {"summary": "Five strings", "value": {"n": 5}},
-    "seeded": {"summary": "The same five strings every time", "value": {"n": 5, "seed": 42}},
-    "constrained": {"summary": "Short ones, none twice", "value": {"n": 5, "max_length": 6, "unique": True}},
-    "sampled": {"summary": "Drawn and not argmaxed", "value": {"n": 5, "mode": "sample", "temperature": 0.7}},
+    CSV.media_type: {"schema": TEXT, "example": examples.CSV},
+    PLAIN.media_type: {"schema": TEXT, "example": examples.PLAIN},
 }
 
 
@@ -66,11 +61,11 @@ def endpoint(schema: type[GenerateRequest]) -> Endpoint:
         With constraints, candidates are tried in order from first on, and those that meet them are the answer.
         """
         serving = serving_of(request)
-        accept = next((value for name, value in request.scope["headers"] if name == b"accept"), b"*/*")
-        form = acceptable(accept.decode("latin-1"))
+        form = acceptable(request.scope["charwgan.given"].get(b"accept", b""))
         wanted = await read_body(request, schema)
         version = serving.registry.find(wanted.model)
         _check(wanted, form, serving)
+        check_label(version, wanted.label)
         job = _job(wanted, form, serving, version)
         await serving.admit(request, wanted.n)
         if form.streams:
@@ -84,16 +79,20 @@ def endpoint(schema: type[GenerateRequest]) -> Endpoint:
 
 def router(schema: type[GenerateRequest], answer: Endpoint) -> APIRouter:
     """The route, for the description of the interface and for servers without ``Straight``."""
-    routes = APIRouter()
-    content = {JSON.media_type: {"schema": reference(schema), "examples": EXAMPLES}}
-    routes.post(
+    return queued(
         PATH,
-        operation_id="generate",
+        answer,
+        examples.GENERATE,
+        "not-acceptable",
+        "unsatisfiable",
+        "too-many-attempts",
         summary="New strings",
-        responses=ANSWERS,
-        openapi_extra={"requestBody": {"required": True, "content": content}},
-    )(answer)
-    return routes
+        body=schema,
+        answer=GenerateResponse,
+        told="The strings.",
+        forms=FORMS,
+        carried=("Charwgan-Seed", "Charwgan-Model-Digest"),
+    )
 
 
 def _check(wanted: GenerateRequest, form: Form, serving: Serving) -> None:
@@ -115,8 +114,6 @@ def _check(wanted: GenerateRequest, form: Form, serving: Serving) -> None:
         raise _conflict("latents", f"latents need {JSON.media_type} or {NDJSON.media_type}", "false, or another Accept")
     if wanted.deadline_s is not None and form.streams:
         raise _conflict("deadline_s", f"deadline_s needs {JSON.media_type}: a stream has none", "absent for a stream")
-    if wanted.label is not None:
-        raise _conflict("label", "label needs a conditional model, and this one is not", "absent for this model")
 
 
 def _conflict(field: str, detail: str, bound: str) -> ProblemError:
@@ -135,12 +132,13 @@ def _job(wanted: GenerateRequest, form: Form, serving: Serving, version: Version
         random.randint(0, MAX_SEED) if wanted.seed is None else wanted.seed,
         wanted.n,
         first=wanted.first,
+        label=wanted.label,
         decoding=None if plain else Decoding((wanted.temperature or 1.0) if sampled else None, rules.mask),
         rules=rules if rules.rejects else None,
         max_attempts=most,
         scored=wanted.scores,
         shows_latents=wanted.latents,
-        window=WINDOW if form.streams else None,
+        window=min(WINDOW, settings.max_strings_queued) if form.streams else None,
         **({} if form.streams else {"deadline": perf_counter() + (wanted.deadline_s or settings.deadline_s)}),
     )
 
@@ -156,8 +154,8 @@ def _made(job: Generation, attempted: int, accepted: int) -> dict[str, Any]:
     }
 
 
-def _headers(job: Generation) -> dict[str, str]:
-    return {"Charwgan-Seed": str(job.seed), "Charwgan-Model-Digest": job.version.artifact.digest}
+def _headers(job: Generation) -> Headers:
+    return (b"charwgan-seed", b"%d" % job.seed), (b"charwgan-model-digest", job.version.artifact.digest.encode())
 
 
 def _count(serving: Serving, job: Generation, outcome: Outcome) -> None:
@@ -169,11 +167,13 @@ def _count(serving: Serving, job: Generation, outcome: Outcome) -> None:
 def _whole(job: Generation, outcome: Outcome) -> Response:
     _require_some(job, outcome)
     content: dict[str, Any] = {"texts": outcome.texts, **_made(job, outcome.attempted, len(outcome.texts))}
+    if outcome.labels:
+        content["labels"] = outcome.labels
     if job.scored:
         content["scores"] = outcome.scores
     if job.shows_latents:
         content["latents"] = outcome.latents
-    return Response(encode(content), headers=_headers(job), media_type=JSON.media_type)
+    return Whole(content, _headers(job))
 
 
 def _require_some(job: Generation, outcome: Outcome) -> None:
@@ -196,7 +196,8 @@ async def _streamed(job: Generation, form: Form, serving: Serving, request: Requ
         assert form.lines is not None
         attempted = accepted = 0
         if form is CSV:
-            yield f"index,text{',score' if job.scored else ''}\r\n".encode()
+            conditional = bool(job.version.artifact.labels)
+            yield f"index,text{',label' * conditional}{',score' * job.scored}\r\n".encode()
         try:
             async for outcome in serving.stream(ticket, request):
                 attempted += outcome.attempted
@@ -215,5 +216,5 @@ async def _streamed(job: Generation, form: Form, serving: Serving, request: Requ
             yield f"{encode({'summary': _made(job, attempted, accepted)})}\n".encode()
 
     return Stream(
-        pieces(), f"{form.media_type}; charset=utf-8", _headers(job), ended=lambda: serving.batcher.withdraw(ticket)
+        pieces(), f"{form.media_type}; charset=utf-8", _headers(job), ended=lambda: serving.end(ticket, request)
     )

@@ -7,12 +7,14 @@ from importlib.metadata import version as version_of
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
+from service import examples
+from service.conventions import TEXT
 from service.errors import ProblemError
-from service.openapi import problems
+from service.openapi import answers, problems
 from service.schemas import Status, VersionResponse
-from service.serving import Serving, serving_of
+from service.serving import OPENING_FAILED, Serving, serving_of
 
 router = APIRouter()
 
@@ -30,13 +32,13 @@ def _status(serving: Serving, status: str) -> Status:
     operation_id="livez",
     summary="Is the process alive?",
     response_description="It is.",
-    responses=problems("not-ready", "internal-error"),
+    responses=answers("alive"),
 )
 async def livez(request: Request) -> Status:
     """503 only if the model could not be opened, which no waiting cures."""
     serving = serving_of(request)
     if serving.registry.failure is not None:
-        raise ProblemError("not-ready", "the model could not be opened: the service's log says why")
+        raise ProblemError("not-ready", OPENING_FAILED)
     return _status(serving, "alive")
 
 
@@ -45,13 +47,13 @@ async def livez(request: Request) -> Status:
     operation_id="startupz",
     summary="Has it started?",
     response_description="It has.",
-    responses=problems("not-ready", "internal-error"),
+    responses=answers("started"),
 )
 async def startupz(request: Request) -> Status:
     """503 until the first models are warm, and never again."""
     serving = serving_of(request)
-    if not serving.registry.ready:
-        raise ProblemError("not-ready", "the model is warming up: try again soon", headers={"Retry-After": "1"})
+    if reason := serving.why_not_started():
+        raise ProblemError("not-ready", reason, headers={"Retry-After": "1"})
     return _status(serving, "started")
 
 
@@ -60,7 +62,7 @@ async def startupz(request: Request) -> Status:
     operation_id="readyz",
     summary="Does it take requests?",
     response_description="It does.",
-    responses=problems("not-ready", "internal-error"),
+    responses=answers("ready"),
 )
 async def readyz(request: Request) -> Status:
     """503 until the models are warm, and again from the moment that the process is asked to end."""
@@ -70,13 +72,20 @@ async def readyz(request: Request) -> Status:
     return _status(serving, "ready")
 
 
-METRICS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Figures for Prometheus.", "content": {"text/plain": {"schema": {"type": "string"}}}},
-    **problems("internal-error"),
+FIGURES: dict[str, Any] = {
+    "text/plain": {"example": examples.METRICS},
+    "application/openmetrics-text": {"schema": TEXT, "example": f"{examples.METRICS}# EOF\n"},
 }
 
 
-@router.get("/metrics", operation_id="metrics", summary="Figures for Prometheus", responses=METRICS)
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Figures for Prometheus",
+    response_description="The figures, as OpenMetrics where Accept asks for it.",
+    response_class=PlainTextResponse,
+    responses={200: {"content": FIGURES}, **problems()},
+)
 async def metrics(request: Request) -> Response:
     """Requests, strings, the queue, the engine and the process, in base units."""
     body, media_type = serving_of(request).metrics.render(request.headers.get("accept", ""))
@@ -88,7 +97,7 @@ async def metrics(request: Request) -> Response:
     operation_id="version",
     summary="What runs here",
     response_description="Versions.",
-    responses=problems("internal-error"),
+    responses=answers("version"),
 )
 async def version(request: Request) -> VersionResponse:
     """Of charwgan, of Python, and of the models."""

@@ -11,49 +11,44 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from model.latents import slerp
+from service import examples
 from service.body import invalid, read_body
-from service.forms import JSON, encode
-from service.jobs import Decoded, Version
-from service.openapi import QUEUED, problems, reference
+from service.forms import Whole
+from service.jobs import Decoded
+from service.labels import check_label
+from service.openapi import queued
 from service.schemas import End, InterpolateRequest, InterpolateResponse
 from service.serving import serving_of
-
-ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The strings on the way, both ends included.",
-        "content": {JSON.media_type: {"schema": reference(InterpolateResponse)}},
-    },
-    **problems(*QUEUED),
-}
-EXAMPLES = {
-    "seeds": {"summary": "From one seed to another", "value": {"from": {"seed": 7}, "to": {"seed": 8}, "steps": 5}}
-}
+from service.version import Version
 
 
 def router(schema: type[InterpolateRequest]) -> APIRouter:
     """The route, for requests of this schema."""
-    routes = APIRouter()
-    content = {JSON.media_type: {"schema": reference(schema), "examples": EXAMPLES}}
 
-    @routes.post(
-        "/v1/interpolate",
-        operation_id="interpolate",
-        summary="The strings between two latents",
-        responses=ANSWERS,
-        openapi_extra={"requestBody": {"required": True, "content": content}},
-    )
     async def interpolate(request: Request) -> Response:
         """The strings of as many latents as steps says, on the arc (slerp) from one string's latent to another's."""
         serving = serving_of(request)
         wanted = await read_body(request, schema)
         version = serving.registry.find(wanted.model)
         path = slerp(latent_of(wanted.start, "from", version), latent_of(wanted.end, "to", version), wanted.steps)
+        content: dict[str, Any] = {"model": version.identity}
+        if (label := label_of(wanted, version)) is not None:
+            content["label"], labels = label, version.artifact.labels
+            path = labels.beside(path, labels.position(label))
         await serving.admit(request, wanted.steps)
         deadline = perf_counter() + (wanted.deadline_s or serving.settings.deadline_s)
         outcome = await serving.answer(Decoded(version, path, deadline), request)
-        return Response(encode({"texts": outcome.texts, "model": version.identity}), media_type=JSON.media_type)
+        return Whole({"texts": outcome.texts, **content})
 
-    return routes
+    return queued(
+        "/v1/interpolate",
+        interpolate,
+        examples.INTERPOLATE,
+        summary="The strings between two latents",
+        body=schema,
+        answer=InterpolateResponse,
+        told="The strings on the way, both ends included.",
+    )
 
 
 def latent_of(end: End, field: str, version: Version) -> NDArray[np.float32]:
@@ -63,7 +58,7 @@ def latent_of(end: End, field: str, version: Version) -> NDArray[np.float32]:
         bound = "an object with either seed or latent"
         raise invalid([{"field": field, "detail": f"{field} must be {bound}", "bound": bound}])
     if end.seed is not None:
-        latent: NDArray[np.float32] = version.engine.latents(end.seed, end.first, 1)[0]
+        latent: NDArray[np.float32] = version.engine.latents(end.seed, end.first, 1)[0, :size]
         return latent
     assert end.latent is not None
     if len(end.latent) != size:
@@ -71,3 +66,16 @@ def latent_of(end: End, field: str, version: Version) -> NDArray[np.float32]:
         detail = f"{field} must be {bound}, got {len(end.latent)}"
         raise invalid([{"field": field, "detail": detail, "bound": bound, "given": len(end.latent)}])
     return np.array(end.latent, dtype=np.float32)
+
+
+def label_of(wanted: InterpolateRequest, version: Version) -> str | None:
+    """The label of every step: the one asked for, else that of the string where the way begins; None without labels.
+
+    Raises ProblemError if the model has no such label, or if it begins at a latent, which has none.
+    """
+    labels, start = version.artifact.labels, wanted.start
+    check_label(version, wanted.label, needed=start.seed is None)
+    if not labels or wanted.label is not None:
+        return wanted.label
+    assert start.seed is not None
+    return labels.names_of(version.engine.latents(start.seed, start.first, 1))[0]

@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from model.novelty import HASHES
-from service.jobs import Version
-from service.openapi import problems
+from service.openapi import answers
 from service.schemas import ModelDetails, ModelList
 from service.serving import serving_of
+from service.version import Version
 
 router = APIRouter()
 
@@ -20,7 +20,7 @@ router = APIRouter()
     operation_id="list_models",
     summary="The models that are served",
     response_description="Their names and digests.",
-    responses=problems("unauthorized", "internal-error", "not-ready"),
+    responses=answers("models"),
 )
 async def list_models(request: Request) -> ModelList:
     """Every model that a request may name, and which of them is the default."""
@@ -35,7 +35,7 @@ async def list_models(request: Request) -> ModelList:
     operation_id="describe_model",
     summary="A model",
     response_description="What it is.",
-    responses=problems("unauthorized", "unknown-model", "internal-error", "not-ready"),
+    responses=answers("model", "not-found", "unknown-model"),
 )
 async def describe_model(request: Request, name: str) -> ModelDetails:
     """Its alphabet and length, how it was made, its scores and its card."""
@@ -47,10 +47,11 @@ async def describe_model(request: Request, name: str) -> ModelDetails:
             **summarize(version, registry.default),
             "alphabet": artifact.alphabet.characters,
             "latent": artifact.latent,
+            "labels": artifact.labels.listed() or None,
             "novelty": HASHES in artifact.digests,
             "config": artifact.config,
             "metrics": artifact.metrics,
-            "card": artifact.read("README.md").decode(),
+            "card": artifact.card,
         }
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
@@ -17,22 +18,21 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 
-router = APIRouter(include_in_schema=False)
 
-
-@router.get("/")
 async def playground() -> FileResponse:
     """The playground: a grid of strings whose address reproduces it."""
     return FileResponse(STATIC / "index.html", headers=HEADERS)
 
 
-@router.get("/docs")
 async def docs() -> FileResponse:
     """The description of the interface, drawn from /openapi.json."""
     return FileResponse(STATIC / "docs.html", headers=HEADERS)
 
 
-def mount(app: FastAPI) -> None:
-    """Add the pages and their files to an application."""
+def mount(app: FastAPI, front: Callable[[], Awaitable[FileResponse]] = playground) -> None:
+    """Add the pages and their files to an application.  front: what / answers."""
+    router = APIRouter(include_in_schema=False)
+    router.get("/")(front)
+    router.get("/docs")(docs)
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

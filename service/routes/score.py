@@ -3,39 +3,25 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from model.artifact import Artifact
+from service import examples
 from service.body import read_body
-from service.forms import JSON, encode
+from service.forms import Whole
 from service.jobs import Scoring
-from service.openapi import QUEUED, problems, reference
+from service.labels import check_label
+from service.openapi import queued
 from service.schemas import ScoreRequest, ScoreResponse
 from service.serving import serving_of
-
-ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "A score for each text.", "content": {JSON.media_type: {"schema": reference(ScoreResponse)}}},
-    **problems(*QUEUED),
-}
-EXAMPLES = {"two": {"summary": "A likely string and an unlikely one", "value": {"texts": ["marielle", "xqzzk"]}}}
 
 
 def router(schema: type[ScoreRequest]) -> APIRouter:
     """The route, for requests of this schema."""
-    routes = APIRouter()
-    content = {JSON.media_type: {"schema": reference(schema), "examples": EXAMPLES}}
 
-    @routes.post(
-        "/v1/score",
-        operation_id="score",
-        summary="How real strings look to the critic",
-        responses=ANSWERS,
-        openapi_extra={"requestBody": {"required": True, "content": content}},
-    )
     async def score(request: Request) -> Response:
         """The critic's score of each text: a score and not a probability, to be compared within one model alone.
 
@@ -45,17 +31,26 @@ def router(schema: type[ScoreRequest]) -> APIRouter:
         serving = serving_of(request)
         wanted = await read_body(request, schema)
         version = serving.registry.find(wanted.model)
+        check_label(version, wanted.label, needed=True)
         await serving.admit(request, len(wanted.texts))
         deadline = perf_counter() + (wanted.deadline_s or serving.settings.deadline_s)
-        outcome = await serving.answer(Scoring(version, wanted.texts, deadline), request)
+        outcome = await serving.answer(Scoring(version, wanted.texts, deadline, wanted.label), request)
         content = {
             "scores": outcome.scores,
             "percentiles": percentiles(version.artifact, outcome.scores),
             "model": version.identity,
         }
-        return Response(encode(content), media_type=JSON.media_type)
+        return Whole(content)
 
-    return routes
+    return queued(
+        "/v1/score",
+        score,
+        examples.SCORE,
+        summary="How real strings look to the critic",
+        body=schema,
+        answer=ScoreResponse,
+        told="A score for each text.",
+    )
 
 
 def percentiles(artifact: Artifact, scores: list[float]) -> dict[str, list[float]] | None:

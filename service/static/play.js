@@ -1,8 +1,9 @@
-// The playground: the address holds n and seed, so that a link reproduces what is shown.
+// The playground: the address holds n, seed and model, so that a link reproduces what is shown; it never holds the key.
 
 const MOST_SEED = 2 ** 32; // drawn seeds stay short enough to read out; any up to 2^53 - 1 can be typed
 const $ = (id) => document.getElementById(id);
 let texts = [];
+let models = []; // none: not known yet
 let inFlight = new AbortController();
 
 function drawSeed() {
@@ -11,23 +12,47 @@ function drawSeed() {
 
 function fromAddress() {
   const asked = new URLSearchParams(location.search);
-  $("n").value = asked.get("n") ?? "60";
+  $("n").value = asked.get("n") ?? String(Math.min(60, $("n").max || 60));
   $("seed").value = asked.get("seed") ?? String(drawSeed());
+  offerModels(asked.get("model"));
+}
+
+// One model needs no name.  What a link asks for is offered even if it is not served: the service says what is wrong.
+function offerModels(asked) {
+  const names = new Set([...models.map(({ name }) => name), ...(asked ? [asked] : [])]);
+  $("name").replaceChildren(...[...names].map((name) => new Option(name)));
+  const preferred = asked ?? models.find((model) => model.default)?.name;
+  if (preferred) $("name").value = preferred;
+  $("name").labels[0].hidden = names.size < 2;
 }
 
 function wanted() {
-  return { n: $("n").valueAsNumber, seed: $("seed").valueAsNumber };
+  const many = $("name").options.length > 1;
+  return { n: $("n").valueAsNumber, seed: $("seed").valueAsNumber, ...(many ? { model: $("name").value } : {}) };
 }
 
 function toAddress(replace) {
-  const { n, seed } = wanted();
-  const address = `?n=${n}&seed=${seed}`;
+  const address = `?${new URLSearchParams(wanted())}`;
   if (address !== location.search) history[replace ? "replaceState" : "pushState"](null, "", address);
+}
+
+async function knowBounds() {
+  const fields = (await ask("openapi.json")).components.schemas.GenerateRequest.properties;
+  const seed = fields.seed.anyOf.find((option) => option.maximum !== undefined);
+  Object.assign($("n"), { min: fields.n.minimum, max: fields.n["x-maximum-whole"] });
+  Object.assign($("seed"), { min: seed.minimum, max: seed.maximum });
+}
+
+async function knowModels(signal) {
+  models = (await ask("v1/models", { signal })).models;
+  offerModels($("name").value || null);
 }
 
 function showCall(body) {
   const url = new URL("v1/generate", document.baseURI);
-  $("call").textContent = `curl ${url} \\\n  -H 'Content-Type: application/json' \\\n  -d '${JSON.stringify(body)}'`;
+  const key = $("key").labels[0].hidden ? "" : ` \\\n  -H "Authorization: Bearer $CHARWGAN_KEY"`;
+  const data = JSON.stringify(body).replaceAll("'", "'\\''");
+  $("call").textContent = `curl ${url}${key} \\\n  -H 'Content-Type: application/json' \\\n  -d '${data}'`;
 }
 
 function showTexts() {
@@ -46,25 +71,40 @@ function fail(message) {
   $("status").textContent = "";
 }
 
-async function ask(body, signal) {
-  const headers = { "Content-Type": "application/json" };
-  const answer = await fetch("v1/generate", { method: "POST", headers, body: JSON.stringify(body), signal });
-  const content = await answer.json();
-  if (!answer.ok) throw new Error(content.detail ?? `the service answered ${answer.status}`);
-  return content;
+async function ask(path, { headers = {}, ...options } = {}) {
+  const key = $("key").value ? { Authorization: `Bearer ${$("key").value}` } : {};
+  const answer = await fetch(path, { headers: { ...headers, ...key }, ...options });
+  if (answer.ok) return answer.json();
+  if (answer.status === 401) askForKey();
+  const problem = await answer.json().catch(() => ({})); // a proxy answers with a page
+  throw new Error(problem.detail ?? `the service answered ${answer.status}`);
 }
 
-async function generate() {
-  if (!$("controls").reportValidity()) return;
+function askForKey() {
+  $("key").labels[0].hidden = false;
+  $("key").required = true;
+  $("key").focus();
+  showCall(wanted());
+}
+
+function busy(is) {
+  $("texts").setAttribute("aria-busy", String(is));
+}
+
+async function generate({ replace = false } = {}) {
   inFlight.abort();
+  if (!$("controls").reportValidity()) return busy(false);
   inFlight = new AbortController();
   const { signal } = inFlight;
-  const body = wanted();
   const started = performance.now();
-  showCall(body);
-  $("texts").setAttribute("aria-busy", "true");
+  busy(true);
   try {
-    const content = await ask(body, signal);
+    if (!models.length) await knowModels(signal);
+    toAddress(replace);
+    const body = wanted();
+    showCall(body);
+    const headers = { "Content-Type": "application/json" };
+    const content = await ask("v1/generate", { method: "POST", headers, body: JSON.stringify(body), signal });
     texts = content.texts;
     showTexts();
     $("model").textContent = content.model.name;
@@ -74,9 +114,10 @@ async function generate() {
     $("status").textContent = summary(performance.now() - started);
   } catch (error) {
     if (signal.aborted) return;
+    models = []; // perhaps others by now
     fail(error instanceof TypeError ? "The service cannot be reached." : error.message);
   }
-  $("texts").setAttribute("aria-busy", "false");
+  busy(false);
 }
 
 function summary(milliseconds) {
@@ -96,28 +137,28 @@ async function copy(text, what) {
 
 function again() {
   $("seed").value = String(drawSeed());
-  toAddress(false);
   generate();
 }
 
 $("controls").addEventListener("submit", (event) => {
   event.preventDefault();
-  toAddress(false);
   generate();
 });
+$("name").addEventListener("change", () => generate());
 $("again").addEventListener("click", again);
 $("copy").addEventListener("click", () => copy(texts.join("\n") + "\n", "the strings"));
 $("link").addEventListener("click", () => copy(location.href, "the link"));
 $("copy-call").addEventListener("click", () => copy($("call").textContent, "the call"));
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input");
+  const typing = event.target.closest("input, select");
   if (event.key === "r" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) again();
 });
 window.addEventListener("popstate", () => {
   fromAddress();
-  generate();
+  generate({ replace: true });
 });
 
+await knowBounds().catch(() => {}); // the service itself knows them anyway
 fromAddress();
-toAddress(true);
-generate();
+showCall(wanted());
+generate({ replace: true });

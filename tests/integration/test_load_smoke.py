@@ -15,7 +15,7 @@ LOAD = ROOT / "tests" / "load"
 PROGRAM = """
 import sys
 from service.server import serve
-from service.settings import resolve
+from service.settings_sources import resolve
 serve(resolve({"model": sys.argv[1], "port": 0, "threads": 1}, {}))
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -69,6 +70,7 @@ def test_a_version_is_loaded_then_activated_and_rolled_back(operated: Operated, 
     held = {model["name"]: model for model in operated.operator.get("/admin/models").json()["models"]}
     assert held["one"] == {"name": "one", "active": after, "previous": before, "staged": None}
     assert held["two"]["active"] == operated.answering("two")
+    assert operated.operator.get("/admin/models/one").json() == held["one"]
     for header in ("x-request-id", "x-content-type-options", "cache-control"):
         assert loaded.headers[header]
 
@@ -77,6 +79,7 @@ def test_a_model_that_was_not_there_at_the_start_is_served_when_it_is_loaded(
     operated: Operated, tiny_model: Path
 ) -> None:
     assert_problem(operated.do("load", "three"), 404, "unknown-model")
+    assert_problem(operated.operator.get("/admin/models/three"), 404, "unknown-model")
     assert_problem(operated.client.post("/v1/generate", json={"model": "three"}), 404, "unknown-model")
     digest = put(operated.models / "three", noted(tiny_model, "three"))
     assert operated.do("load", "three").json()["active"] == digest == operated.answering("three")
@@ -93,6 +96,29 @@ def test_what_cannot_be_done_is_said_and_what_answers_goes_on(operated: Operated
     shutil.move(operated.models, operated.models.with_name("elsewhere"))
     assert_problem(operated.do("load", "one"), 409, "model-refused")
     assert operated.answering("one") == before
+    for path in ("/readyz", "/startupz", "/livez"):
+        assert operated.client.get(path).status_code == 200
+
+
+def test_a_version_that_waits_changes_nothing_of_what_is_told_of_the_one_that_answers(
+    operated: Operated, tiny_model: Path
+) -> None:
+    before = operated.client.get("/v1/models/one").json()
+    put(operated.models / "one", noted(tiny_model, "newer") | {"README.md": b"another card"})
+    assert operated.do("load", "one").json()["staged"]
+    assert operated.client.get("/v1/models/one").json() == before
+
+
+def test_the_kinds_of_problem_are_described_where_they_say(operated: Operated) -> None:
+    kind = assert_problem(operated.do("load", "none"), 404, "unknown-model")["type"]
+    with httpx.Client(base_url=operated.service.admin_url, timeout=DEADLINE_S) as visitor:  # who has no key yet
+        page = visitor.get(kind)
+        assert page.headers["content-type"].startswith("text/html")
+        for link in re.findall(r'(?:href|src)="([^"#]+)"', page.text):
+            assert visitor.get(f"/{link}").status_code == 200, link
+        description = visitor.get("/openapi.json").json()
+        assert kind.partition("#")[2] in description["components"]["examples"]
+        assert "/admin/models/{name}" in description["paths"]
 
 
 HOSTILE = [
@@ -131,7 +157,7 @@ def test_the_port_opens_to_its_own_key_alone(models: Path, tmp_path: Path) -> No
     with process("--models", models, *settings, CHARWGAN_ADMIN_KEY=KEY) as service:
         for given in (None, "Bearer", "Bearer x", f"Bearer {key}", f"Basic {KEY}", f"Bearer {KEY} "[:-2]):
             headers = {} if given is None else {"authorization": given}
-            for path in ("/admin/models", "/openapi.json", "/livez", "/", "/nowhere"):
+            for path in ("/admin/models", "/admin/models/one", "/livez", "/metrics", "/nowhere"):
                 refused = httpx.get(service.admin_url + path, headers=headers)
                 assert_problem(refused, 401, "unauthorized")
                 assert refused.headers["www-authenticate"].startswith("Bearer")

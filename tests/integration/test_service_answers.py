@@ -11,7 +11,7 @@ import pytest
 from fake_engine import FakeEngine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from running import Running, assert_problem, running, until
+from running import HEAD, Running, assert_problem, running, until
 
 IDENTITY = {"name": "names", "digest": "d" * 64}
 NDJSON = "application/x-ndjson"
@@ -152,23 +152,21 @@ def test_what_a_form_cannot_carry_is_refused(service: Running) -> None:
         assert content["errors"][0]["field"] == next(iter(body))
 
 
-@pytest.mark.parametrize(
-    ("accept", "media_type"),
-    [
-        ("*/*", "application/json"),
-        ("application/json, text/plain;q=0.9", "application/json"),
-        ("text/csv;q=0.5, application/x-ndjson", NDJSON),
-        ("text/html, application/xhtml+xml, */*;q=0.8", "application/json"),
-        ("TEXT/CSV", "text/csv"),
-    ],
-)
-def test_the_form_is_the_one_that_is_liked_best(service: Running, accept: str, media_type: str) -> None:
-    answer = service.ask("/v1/generate", {}, accept=accept)
-    assert answer.headers["content-type"].partition(";")[0] == media_type
-
-
-def test_a_form_that_there_is_not_is_406(service: Running) -> None:
+def test_the_form_is_the_one_that_is_liked_best_or_there_is_none(service: Running) -> None:
+    answer = service.ask("/v1/generate", {}, accept="application/json;q=0.1, text/csv;q=0.5, image/png")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    twice = [("accept", "image/png"), ("accept", "text/csv")]
+    assert service.client.post("/v1/generate", json={}, headers=twice).headers["content-type"].startswith("text/csv")
     assert_problem(service.ask("/v1/generate", {}, accept="image/png"), 406, "not-acceptable")
+
+
+def test_a_stream_to_http_1_0_ends_with_its_connection(service: Running) -> None:
+    body = b'{"n": 3, "seed": 7}'
+    head = HEAD.replace("HTTP/1.1", "HTTP/1.0") + f"Accept: text/plain\nContent-Length: {len(body)}"
+    with service.raw(head, body) as connection:
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.endswith(b"\r\n\r\n7:0\n7:1\n7:2\n")
+    assert b"transfer-encoding" not in answer.lower()
 
 
 def test_an_engine_that_fails_in_a_stream_is_told_in_its_last_line() -> None:
@@ -244,10 +242,32 @@ def test_every_answer_carries_an_id_and_passes_a_trace_on(service: Running) -> N
     answer = service.ask("/v1/generate", {}, **{"x-request-id": "mine-1", "traceparent": trace})
     assert answer.headers["x-request-id"] == "mine-1"
     assert answer.headers["traceparent"].split("-")[1] == trace.split("-")[1]
+    assert "tracestate" not in answer.headers
+    state = [("traceparent", trace), ("tracestate", "rojo=00f067"), ("tracestate", "congo=t61")]
+    assert service.client.get("/livez", headers=state).headers["tracestate"] == "rojo=00f067,congo=t61"
     ids = {service.client.get(path).headers["x-request-id"] for path in ("/livez", "/nowhere", "/")}
     assert len(ids) == 3
     spoilt = service.client.get("/livez", headers={"x-request-id": "a b"})
     assert spoilt.headers["x-request-id"] != "a b"
+
+
+def test_problems_and_figures_are_kept_from_caches_and_pages_have_their_own_policy(service: Running) -> None:
+    for method, path, status in (("GET", "/a", 404), ("GET", "/static/a", 404), ("POST", "/docs", 405)):
+        kind = "not-found" if status == 404 else "method-not-allowed"
+        assert_problem(service.client.request(method, path), status, kind)
+    for path in ("/readyz", "/metrics", "/v1/models"):
+        assert service.client.get(path).headers.get_list("cache-control") == ["no-store"]
+    for path in ("/", "/docs"):
+        assert "script-src 'self'" in service.client.get(path).headers["content-security-policy"]
+
+
+def test_what_the_wire_refuses_is_counted_among_the_answers() -> None:
+    with running() as service:
+        with service.raw("GET / HTTP/1.1") as connection:  # and no host
+            assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+        figures = service.client.get("/metrics").text
+    assert 'charwgan_requests_total{method="other",route="other",status="400"} 1.0' in figures
+    assert 'charwgan_rejected_total{reason="malformed-request"} 1.0' in figures
 
 
 def test_requests_are_counted_by_route_and_not_by_path(service: Running) -> None:

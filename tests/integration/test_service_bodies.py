@@ -87,9 +87,37 @@ def test_a_body_must_be_declared_as_json(service: Running, media_type: str) -> N
     assert_problem(answer, 415, "unsupported-media-type")
 
 
-def test_a_charset_beside_the_media_type_is_accepted(service: Running) -> None:
-    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+@pytest.mark.parametrize("parameter", ["; charset=utf-8", ';Charset="UTF-8"', "; profile=x", ";"])
+def test_a_charset_beside_the_media_type_may_be_that_of_json(service: Running, parameter: str) -> None:
+    headers = {"Content-Type": f"Application/JSON{parameter}"}
     assert service.client.post("/v1/generate", content=b"{}", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "iso-8859-1", "", "utf-8; charset=utf-16"])
+def test_another_charset_is_refused_whatever_the_body_is(service: Running, charset: str) -> None:
+    headers = {"Content-Type": f"application/json; charset={charset}"}
+    answer = service.client.post("/v1/generate", content=b"{}", headers=headers)
+    assert "utf-8" in assert_problem(answer, 415, "unsupported-media-type")["detail"]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "x-own"])
+def test_a_coded_body_is_refused_before_it_is_read(service: Running, coding: str) -> None:
+    with service.raw(f"{HEAD}Content-Encoding: {coding}\nContent-Length: 1000") as connection:
+        head, _, body = connection.recv(4096).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 415 ")
+    assert b"\r\naccept-encoding: identity\r\n" in head
+    assert b"Content-Encoding must be identity" in body
+
+
+def test_the_coding_that_is_none_is_accepted(service: Running) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "Identity"}
+    assert service.client.post("/v1/generate", content=b"{}", headers=headers).status_code == 200
+
+
+def test_two_media_types_are_none(service: Running) -> None:
+    headers = [("Content-Type", "text/plain"), ("Content-Type", "application/json")]
+    answer = service.client.post("/v1/generate", content=b"{}", headers=headers)
+    assert_problem(answer, 415, "unsupported-media-type")
 
 
 def test_a_body_of_the_largest_size_is_read_and_one_byte_more_is_not(service: Running) -> None:

@@ -1,4 +1,4 @@
-"""Keys and limits before a real server: who may ask, how much, and what is never told."""
+"""Keys before a real server: who may ask, and what is never told."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from fake_engine import DEADLINE_S, FakeEngine
 from running import Running, assert_problem, running, until
 from service_process import ROOT, process
 
-from service.limits import MINUTE_S
 from service.security import OPEN_PATHS, issue
 
 KEYS = {name: issue(name) for name in ("laptop", "phone", "new")}
@@ -127,89 +123,6 @@ def test_no_key_is_ever_logged(tiny_model: Path, tmp_path: Path) -> None:
     for key, line in KEYS.values():
         assert key not in said
         assert line.partition(":")[2] not in said
-
-
-# How much: strings a minute.
-
-
-def limited(**settings: Any) -> Any:
-    return running(keys=lines("laptop", "phone"), rate_limit=100, **settings)
-
-
-def left(answer: httpx.Response) -> int:
-    return int(answer.headers["ratelimit"].split(";")[1].removeprefix("r="))
-
-
-def pin(service: Running, minute: int = 100) -> None:
-    """Let it be the 20th second of a minute from now on."""
-    service.app.state.serving.limiter.clock = lambda: minute * MINUTE_S + 20.0
-
-
-def test_every_answer_says_what_is_left() -> None:
-    with limited() as service:
-        pin(service)
-        answer = service.ask("/v1/generate", {"n": 30}, **bearer("laptop"))
-        assert answer.headers["ratelimit"] == '"strings";r=70;t=40'
-        assert answer.headers["ratelimit-policy"] == '"strings";q=100;qu="strings";w=60'
-        assert left(service.ask("/v1/score", {"texts": ["1", "2"]}, **bearer("laptop"))) == 68
-        assert left(service.ask("/v1/interpolate", INTERPOLATION, **bearer("laptop"))) == 63
-        stream = bearer("laptop") | {"accept": "application/x-ndjson"}
-        assert left(service.ask("/v1/generate", {"n": 60}, **stream)) == 3
-        assert left(service.ask("/v1/generate", {"n": 30}, **bearer("phone"))) == 70
-        refused = service.ask("/v1/generate", {"n": 4}, **bearer("laptop"))
-        content = assert_problem(refused, 429, "rate-limited")
-        assert "4 strings were asked for, 3 of 100 are left in this minute" in content["detail"]
-        assert refused.headers["retry-after"] == "40"
-        assert left(refused) == 3
-        pin(service, 101)
-        assert left(service.ask("/v1/generate", {"n": 4}, **bearer("laptop"))) == 96
-
-
-INTERPOLATION = {"from": {"seed": 1}, "to": {"seed": 2}, "steps": 5}
-
-
-def test_more_than_a_minute_has_is_said_to_be_too_much() -> None:
-    with limited() as service:
-        refused = service.ask("/v1/generate", {"n": 101}, **bearer("laptop"))
-        content = assert_problem(refused, 422, "invalid-field")
-        assert content["errors"] == [
-            {
-                "field": "n",
-                "detail": "n must be at most 100, the strings of a minute, got 101",
-                "bound": "at most 100",
-                "given": 101,
-            }
-        ]
-        assert "retry-after" not in refused.headers
-        assert left(service.ask("/v1/generate", {"n": 1}, **bearer("laptop"))) == 99
-
-
-def test_what_is_refused_costs_nothing() -> None:
-    """Bodies that are wrong, constraints that nothing meets, and a queue that is full."""
-    engine = FakeEngine(gated=True)
-    with limited(engine=engine, max_n=20, max_strings_queued=20, slice=8) as service, ThreadPoolExecutor() as pool:
-        pin(service)
-        waiting = pool.submit(service.ask, "/v1/generate", {"n": 20}, **bearer("laptop"))
-        assert engine.entered.acquire(timeout=DEADLINE_S)
-        assert_problem(service.ask("/v1/generate", {"n": 20}, **bearer("laptop")), 429, "queue-full")
-        stream = bearer("laptop") | {"accept": "application/x-ndjson"}
-        accepted = pool.submit(service.ask, "/v1/generate", {"n": 8}, **bearer("phone"))
-        until(lambda: service.queued == 20)
-        assert_problem(service.ask("/v1/generate", {"n": 20}, **stream), 429, "queue-full")
-        for body in ({"n": 0}, {"min_length": 17}, {"model": "none"}, {"n": 21}):
-            assert service.ask("/v1/generate", body, **bearer("laptop")).status_code in (404, 422)
-        engine.open()
-        assert left(waiting.result()) == 80
-        assert accepted.result().status_code == 200
-        assert left(service.ask("/v1/generate", {"n": 1}, **bearer("laptop"))) == 79
-
-
-def test_without_keys_an_address_has_its_share() -> None:
-    with running(rate_limit=10) as service:
-        pin(service)
-        assert left(service.post(n=4)) == 6
-        assert_problem(service.post(n=7), 429, "rate-limited")
-        assert service.client.get("/livez").status_code == 200
 
 
 # The command line.

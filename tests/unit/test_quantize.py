@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,7 +20,7 @@ from model.sampler import Sampler
 from model.text import Generator
 from training.card import model_card
 from training.export import generator_graph
-from training.quantize import CALIBRATION_SEED, compare, quantize
+from training.quantize import CALIBRATION_SEED, SAMPLES, compare, quantize, samples_of
 
 ALPHABET = Alphabet("abcdefghijklmnopqrstuvwxyz", 8)
 
@@ -155,6 +156,31 @@ def test_export_makes_no_such_graph_unless_asked(run: Path, tmp_path: Path) -> N
     assert INT8_GRAPH not in artifact.digests
     assert "int8" not in artifact.config
     assert "8-bit" not in (out / "README.md").read_text()
+
+
+def test_a_model_that_is_replaced_keeps_such_a_graph_unless_told_otherwise(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "names"
+
+    def export(*options: str) -> tuple[dict[str, Any], str]:
+        done = CliRunner().invoke(cli, ["export", str(run), "--out", str(out), *options])
+        assert done.exit_code == 0, done.output
+        return dict(Artifact.load(out).config), done.stderr
+
+    first, said = export("--int8", "--int8-samples", "70")
+    assert said == ""
+    again, said = export("--replace")
+    assert (again, INT8_GRAPH in Artifact.load(out).digests) == (first, True)
+    assert "gets one again: --no-int8 leaves it out" in said
+    without, said = export("--replace", "--no-int8")
+    assert ("int8" in without, INT8_GRAPH in Artifact.load(out).digests, said) == (False, False, "")
+
+
+@pytest.mark.parametrize("config", ["{", "[]", "{}", '{"int8": 5}', '{"int8": {"samples": "many"}}'])
+def test_the_graph_of_a_damaged_model_is_made_again_too(tmp_path: Path, config: str) -> None:
+    assert samples_of(tmp_path) is None
+    (tmp_path / INT8_GRAPH).touch()
+    (tmp_path / "config.json").write_text(config)
+    assert samples_of(tmp_path) == SAMPLES
 
 
 def test_a_number_of_samples_without_int8_is_refused(run: Path, tmp_path: Path) -> None:

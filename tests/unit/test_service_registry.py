@@ -3,47 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from model_versions import contents_of, noted, put
+from registries import digest, play, sampler
 
-from model.artifact import MANIFEST, Artifact, write_artifact
 from model.errors import ArtifactError
-from model.sampler import Sampler
-from service.batching import NotReadyError
-from service.registry import RefusedError, Registry, UnknownModelError, first_models
+from service.folders import first_models
+from service.registry import RefusedError, Registry, UnknownModelError
 from service.settings import Settings
-
-
-def copy_of(model: Path, target: Path, **config: object) -> Path:
-    """A model folder with other facts in its configuration, and so another digest."""
-    files = {file.name: file.read_bytes() for file in model.iterdir() if file.name != MANIFEST}
-    facts = json.loads(files["config.json"]) | config
-    write_artifact(target, {**files, "config.json": json.dumps(facts).encode()}, replace=True)
-    return target
+from service.ticket import NotReadyError
 
 
 @pytest.fixture
 def models(tiny_model: Path, tmp_path: Path) -> Path:
     for name in ("one", "two"):
-        copy_of(tiny_model, tmp_path / "models" / name, note=name)
+        put(tmp_path / "models" / name, noted(tiny_model, name))
     return tmp_path / "models"
-
-
-def play(scenario: Callable[[Registry], Awaitable[None]], settings: Settings) -> None:
-    async def main() -> None:
-        registry = Registry(settings, lambda artifact, threads: Sampler(artifact, 1))
-        await registry.start(*first_models(settings))
-        await scenario(registry)
-
-    asyncio.run(main())
-
-
-def digest(path: Path) -> str:
-    return Artifact.load(path).digest
 
 
 def test_every_model_of_the_folder_is_served_by_name(models: Path) -> None:
@@ -66,7 +44,7 @@ def test_the_named_model_answers_those_who_name_none(models: Path) -> None:
 
 def test_before_the_first_models_are_warm_nothing_is_found(tiny_model: Path) -> None:
     async def main() -> None:
-        registry = Registry(Settings(model=tiny_model), lambda artifact, threads: Sampler(artifact, 1))
+        registry = Registry(Settings(model=tiny_model), sampler)
         with pytest.raises(NotReadyError, match="not ready"):
             registry.find(None)
 
@@ -92,7 +70,7 @@ def test_a_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
 def test_a_loaded_version_answers_when_it_is_activated_and_not_before(models: Path, tiny_model: Path) -> None:
     async def scenario(registry: Registry) -> None:
         before = registry.find("one").artifact.digest
-        copy_of(tiny_model, models / "one", note="newer")
+        put(models / "one", noted(tiny_model, "newer"))
         await registry.load("one")
         assert registry.find("one").artifact.digest == before
         registry.activate("one")
@@ -107,7 +85,7 @@ def test_a_loaded_version_answers_when_it_is_activated_and_not_before(models: Pa
 
 def test_a_new_model_is_served_when_it_is_loaded(models: Path, tiny_model: Path) -> None:
     async def scenario(registry: Registry) -> None:
-        copy_of(tiny_model, models / "three")
+        put(models / "three", contents_of(tiny_model))
         await registry.load("three")
         assert registry.find("three").artifact.digest == digest(models / "three")
 
@@ -127,7 +105,9 @@ def test_what_cannot_be_activated_or_rolled_back_is_refused(models: Path) -> Non
     play(scenario, Settings(models=models))
 
 
-@pytest.mark.parametrize("name", ["../one", "/etc", "one/../two", "http://host/x", ".", "", "none", "one\0", "ONE"])
+@pytest.mark.parametrize(
+    "name", ["../one", "/etc", "one/../two", "http://host/x", ".", "", "none", "one\0", "ONE", "o" * 300]
+)
 def test_a_model_is_named_and_never_addressed(models: Path, name: str) -> None:
     async def scenario(registry: Registry) -> None:
         with pytest.raises(UnknownModelError):
@@ -152,9 +132,9 @@ def test_a_refresh_takes_what_changed_and_looks_at_a_broken_folder_once(
 ) -> None:
     async def scenario(registry: Registry) -> None:
         assert await registry.refresh() == []
-        copy_of(tiny_model, models / "two", note="newer")
-        copy_of(tiny_model, models / "three")
-        copy_of(tiny_model, models / "four")
+        put(models / "two", noted(tiny_model, "newer"))
+        put(models / "three", contents_of(tiny_model))
+        put(models / "four", contents_of(tiny_model))
         (models / "four" / "README.md").write_bytes(b"")
         assert await registry.refresh() == ["three", "two"]
         assert registry.find("two").artifact.digest == digest(models / "two")

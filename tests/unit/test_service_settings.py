@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from pydantic import ValidationError
 
-import charwgan
 from model.errors import ConfigurationError
-from service.settings import (
-    SECRETS,
-    Settings,
-    bound,
-    environment_name,
-    flag_name,
-    resolve,
-    resolve_with_origins,
-)
-from service.settings_listing import listing, passed_over, settings_table, to_text
+from service.settings import SECRETS, Settings, bound
+from service.settings_sources import environment_name, flag_name, resolve, resolve_with_origins
 
 ROOT = Path(__file__).parents[2]
 MODEL = {"model": "m"}
@@ -207,57 +196,8 @@ def test_a_file_that_holds_no_secret_is_refused_at_once(content: bytes | None, m
     assert "short" not in told
 
 
-def test_the_value_of_a_secret_is_never_shown(tmp_path: Path) -> None:
-    password = "hunter2hunter2hunter2"
-    storage = f"redis://me:{password}@redis:6379/0?token={password}"
-    flags = {"model": "m", "keys": password, "admin_key": password, "rate_limit_storage": storage}
-    settings = resolve(flags, {})
-    config = toml(tmp_path, f'keys = "{password}"')
-    shown = [
-        repr(settings),
-        str(settings),
-        to_text(listing(flags, {})),
-        json.dumps(listing(flags, {})),
-        json.dumps(listing({"config": config}, {"CHARWGAN_ADMIN_KEY_FILE": str(secret_file(tmp_path, password))})),
-        complaint({"model": "m", "admin_key": password * 100}),
-        complaint({"model": "m", "rate_limit_storage": f"amqp://{password}"}),
-        complaint(MODEL, {"CHARWGAN_KEYS": password * 100_000}),
-        complaint({"model": "m", "admin_key": [password]}),
-    ]
-    with pytest.raises(ValidationError) as refused:
-        Settings(model=Path("m"), admin_key=[password])  # type: ignore[arg-type]
-    assert not [text for text in [*shown, str(refused.value)] if password in text]
-
-
 def test_a_folder_of_models_needs_no_model_beside_it() -> None:
     assert resolve({}, {"CHARWGAN_MODELS": "models"}).model is None
-    assert listing({}, {"CHARWGAN_MODELS": "models"})["model"] == {"value": None, "origin": "default"}
-
-
-def test_training_s_variables_are_passed_over_and_can_be_listed() -> None:
-    environment = {"CHARWGAN_DATA__MAX_LENGTH": "9", "CHARWGAN_SEED": "x", "CHARWGAN_CACHE": "/c", "CHARWGAN_PORT": "1"}
-    assert resolve(MODEL, environment).port == 1
-    assert passed_over(environment) == ["CHARWGAN_CACHE", "CHARWGAN_DATA__MAX_LENGTH", "CHARWGAN_SEED"]
-
-
-def test_the_listing_has_the_value_and_origin_of_every_setting(tmp_path: Path) -> None:
-    path = secret_file(tmp_path, ADMIN_KEY)
-    rows = listing({}, {"CHARWGAN_PORT": "1", "CHARWGAN_KEYS_FILE": str(path)})
-    assert list(rows) == list(Settings.model_fields)
-    assert rows["port"] == {"value": 1, "origin": "CHARWGAN_PORT"}
-    assert rows["host"] == {"value": "127.0.0.1", "origin": "default"}
-    assert rows["keys"] == {"value": "********", "origin": str(path)}
-    assert rows["keys_file"] == {"value": str(path), "origin": "CHARWGAN_KEYS_FILE"}
-    assert rows["model"] == {"value": None, "origin": "not given: --model, or CHARWGAN_MODEL"}
-    assert "port                1" in to_text(rows)
-
-
-def test_the_table_has_a_row_for_every_setting_with_default_bound_and_meaning() -> None:
-    rows = settings_table().splitlines()[2:]
-    assert len(rows) == len(Settings.model_fields)
-    assert "| `port` | `8000` | between 0 and 65535 | TCP port; 0 takes a free one. |" in rows
-    assert "| `insecure` | `false` | true or false | Listen beyond loopback although there are no keys. |" in rows
-    assert all(row.count("|") == 5 for row in rows)
 
 
 def test_every_setting_says_what_it_is_and_has_a_bound_a_flag_and_a_variable_of_its_own() -> None:
@@ -276,13 +216,3 @@ def test_importing_the_service_needs_neither_torch_nor_training() -> None:
     program = "import sys, service.server; print(sorted({'torch', 'training', 'onnx'} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
-
-
-def test_config_show_prints_what_the_listing_says(tmp_path: Path) -> None:
-    path = toml(tmp_path, "port = 9")
-    environment = {"CHARWGAN_MODEL": "m", "CHARWGAN_SEED": "1", "CHARWGAN_CONFIG": None}
-    shown = CliRunner().invoke(charwgan.cli, ["config", "show", "--config", str(path)], env=environment)
-    assert (shown.exit_code, "port                9 " in shown.stdout) == (0, True)
-    assert shown.stderr == "passed over, for they are no settings of the service: CHARWGAN_SEED\n"
-    as_json = CliRunner().invoke(charwgan.cli, ["config", "show", "--json", "--config", str(path)], env=environment)
-    assert json.loads(as_json.stdout) == listing({"config": path}, {"CHARWGAN_MODEL": "m"})

@@ -10,7 +10,7 @@ from model import threads
 from model.errors import ConfigurationError
 from model.generation import strings
 from model.threads import check_threads, usable_processors
-from service.settings import resolve as service_settings
+from service.settings_sources import resolve as service_settings
 
 
 def test_the_bound_is_what_the_process_may_use() -> None:

@@ -14,7 +14,17 @@ import pytest
 
 from model.errors import MissingDependencyError
 from service.settings import Settings
-from service.tracing import UNTRACED, OpenTelemetry, TraceParent, Tracer, open_tracer, parse, parse_headers
+from service.tracing import (
+    MOST_STATE_BYTES,
+    UNTRACED,
+    OpenTelemetry,
+    TraceParent,
+    Tracer,
+    open_tracer,
+    parse,
+    parse_headers,
+    parse_state,
+)
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 VALID = f"00-{TRACE}-{SPAN}-01".encode()
@@ -24,14 +34,12 @@ TRACING = Settings(model=Path("m"), tracing=True)
 def test_a_traceparent_is_read_and_written() -> None:
     found = parse(VALID)
     assert found == TraceParent(TRACE, SPAN, 1)
-    assert found.sampled
-    assert found.header() == VALID
+    assert found.headers() == [(b"traceparent", VALID)]
 
 
 @pytest.mark.parametrize(
     "header",
     [
-        None,
         b"",
         b"00",
         VALID.upper(),
@@ -50,7 +58,7 @@ def test_a_traceparent_is_read_and_written() -> None:
         f"00-{TRACE}-{SPAN}-0\u0661".encode(),
     ],
 )
-def test_an_invalid_traceparent_is_ignored(header: bytes | None) -> None:
+def test_an_invalid_traceparent_is_ignored(header: bytes) -> None:
     assert parse(header) is None
 
 
@@ -62,29 +70,43 @@ def test_of_a_newer_version_what_is_known_is_read() -> None:
 def test_flags_that_nobody_knows_are_not_passed_on() -> None:
     found = parse(f"00-{TRACE}-{SPAN}-ff".encode())
     assert found is not None
-    assert found.header().endswith(b"-03")
+    assert found.headers() == [(b"traceparent", VALID[:-2] + b"03")]
 
 
 def test_a_child_belongs_to_the_trace_and_is_sampled_as_its_parent() -> None:
-    parent = TraceParent(TRACE, SPAN, 1)
+    parent = TraceParent(TRACE, SPAN, 1, "congo=t61")
     child = parent.child()
-    assert (child.trace_id, child.flags) == (TRACE, 1)
+    assert (child.trace_id, child.flags, child.state) == (TRACE, 1, "congo=t61")
     assert child.span_id != SPAN
-    assert parse(child.header()) == child
-
-
-def test_a_new_trace_has_ids_that_are_valid_and_its_own() -> None:
-    traces = [TraceParent.new(sampled=sampled) for sampled in (True, False) for _ in range(50)]
-    assert all(parse(trace.header()) == trace for trace in traces)
-    assert len({trace.trace_id for trace in traces}) == 100
-    assert [trace.sampled for trace in traces] == [True] * 50 + [False] * 50
+    assert parse_headers(dict(child.headers())) == child
 
 
 def test_two_traceparents_count_as_none() -> None:
-    other = (b"accept", b"*/*")
-    assert parse_headers([other, (b"traceparent", b" " + VALID + b"\t")]) == TraceParent(TRACE, SPAN, 1)
-    assert parse_headers([(b"traceparent", VALID), (b"traceparent", VALID)]) is None
-    assert parse_headers([other]) is None
+    assert parse_headers({b"traceparent": b" " + VALID + b"\t"}) == TraceParent(TRACE, SPAN, 1)
+    assert parse_headers({b"traceparent": VALID + b", " + VALID}) is None
+    assert parse_headers({b"accept": b"*/*"}) is None
+
+
+def test_a_tracestate_goes_with_its_traceparent_and_not_alone() -> None:
+    found = parse_headers({b"traceparent": VALID, b"tracestate": b"rojo=00f067, congo=t61\t,,"})
+    assert found == TraceParent(TRACE, SPAN, 1, "rojo=00f067,congo=t61")
+    assert found.headers() == [(b"traceparent", VALID), (b"tracestate", b"rojo=00f067,congo=t61")]
+    assert parse_headers({b"traceparent": VALID[1:], b"tracestate": b"congo=t61"}) is None
+
+
+@pytest.mark.parametrize("state", ["a=b=c", "A=b", "a", "=b", "a=", "a=\x7f", "a=é", "a@b@c=d", ",".join(["a=b"] * 33)])
+def test_an_invalid_tracestate_is_dropped_and_the_trace_kept(state: str) -> None:
+    given = {b"traceparent": VALID, b"tracestate": state.encode("latin-1")}
+    assert parse_headers(given) == TraceParent(TRACE, SPAN, 1)
+
+
+def test_of_a_tracestate_that_is_too_long_the_long_members_go_first_and_then_the_last() -> None:
+    long, short = f"a={'x' * 200}", [f"b{number:02}={'y' * 26}" for number in range(20)]
+    kept = parse_state(",".join([long, *short]).encode())
+    assert kept == ",".join(short[:16])
+    assert len(kept) <= MOST_STATE_BYTES < len(",".join(short[:18]))
+    whole = ",".join([long, *short[:10]])
+    assert parse_state(whole.encode()) == whole
 
 
 def test_without_tracing_a_span_is_nothing_and_no_package_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +156,15 @@ def test_a_span_belongs_to_the_caller_s_trace_and_has_the_figures(traced: tuple[
     assert sent.status.is_ok
 
 
+def test_a_span_passes_its_caller_s_tracestate_on(traced: tuple[Tracer, Any]) -> None:
+    tracer, memory = traced
+    with tracer.span("charwgan.generate", TraceParent(TRACE, SPAN, 1, "rojo=00f067,congo=t61")) as span:
+        onward = span.traceparent
+    (sent,) = memory.get_finished_spans()
+    assert onward is not None
+    assert onward.state == sent.context.trace_state.to_header() == "rojo=00f067,congo=t61"
+
+
 def test_a_span_without_a_caller_begins_a_trace(traced: tuple[Tracer, Any]) -> None:
     tracer, memory = traced
     for _ in range(2):
@@ -150,7 +181,7 @@ def test_a_trace_that_the_caller_does_not_record_is_passed_on_and_not_sent(trace
         onward = span.traceparent
     assert memory.get_finished_spans() == ()
     assert onward is not None
-    assert (onward.trace_id, onward.sampled) == (TRACE, False)
+    assert (onward.trace_id, onward.flags) == (TRACE, 0)
 
 
 def test_a_failure_is_told_by_its_kind_and_never_by_its_words(traced: tuple[Tracer, Any]) -> None:

@@ -37,6 +37,12 @@ def test_strings_come_with_seed_model_and_what_else_was_asked_for(caller: Blocki
     assert there.asked[0].headers["Content-Type"] == there.asked[0].headers["Accept"] == "application/json"
 
 
+def test_what_a_conditional_model_was_asked_for_is_told(caller: Blocking, service: Open) -> None:
+    there = service(generated)
+    assert caller.call(there.url, "generate", 2, label="it").labels == ["it", "it"]
+    assert caller.call(there.url, "generate", 2).labels is None
+
+
 def test_text_of_any_script_goes_as_utf_8(caller: Blocking, service: Open) -> None:
     there = service(generated)
     caller.call(there.url, "generate", 1, prefix="Żółć 🐈")
@@ -71,6 +77,19 @@ def test_a_key_that_no_header_can_hold_is_refused_and_not_repeated(key: str) -> 
     with pytest.raises(ConfigurationError, match="printable ASCII") as refused:
         Client("http://127.0.0.1:8000", key)
     assert "s3" not in str(refused.value)
+
+
+def test_a_key_and_a_user_cannot_both_be_sent_and_neither_is_repeated() -> None:
+    with pytest.raises(ConfigurationError, match="no user and password") as refused:
+        Client("http://me:pa55@127.0.0.1:8000", "s3cret")
+    assert "s3cret" not in str(refused.value)
+    assert "pa55" not in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8000/?model=names", "http://127.0.0.1:8000/#docs"])
+def test_an_address_with_more_than_a_path_is_refused(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="must end with its path"):
+        Client(address)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8000", "localhost:8000", "ftp://host", "http://", ""])
