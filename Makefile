@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 # Names in one script: two minutes teach spelling, but not the scripts of all 86 locales.
 NAMES  := builtin:names?locale=en_US,en_GB,de_DE,fr_FR,it_IT,es_ES,nl_NL,pt_PT
 
-.PHONY: demo test install format clean help
+.PHONY: demo test prove install format clean help
 
 help:      ## these lines
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /	/'
@@ -23,6 +23,9 @@ test: $(READY)   ## the whole check: format, lint, types, import rules, tests, t
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+prove: $(READY)   ## the long proofs: a service that is ended under load 100 times, 10,000 bodies for each endpoint
+	TEST_ROUNDS=100 TEST_EXAMPLES=10000 $(BIN)/pytest --timeout 1800 tests/integration/test_service_process.py tests/integration/test_service_fuzz.py
 
 install: $(READY)   ## only the virtual environment
 $(READY): pyproject.toml constraints.txt

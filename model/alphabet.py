@@ -7,17 +7,21 @@ encoded string and V the size of the alphabet, both reserved symbols included.
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from model.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 PADDING = 0
 UNKNOWN = 1
@@ -88,6 +92,8 @@ class Alphabet:
 
     def tokenizer(self) -> Tokenizer:
         """The same mapping as a Hugging Face tokenizer, which is how it is saved."""
+        from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
         symbols = (*RESERVED, *self.characters)
         # The reserved symbols are plain vocabulary and not "special tokens": the text "[PAD]" stays five characters.
         tokenizer = Tokenizer(
@@ -111,20 +117,22 @@ class Alphabet:
 
     @classmethod
     def load(cls, path: Path) -> Alphabet:
-        """Read ``tokenizer.json``.  Raises ArtifactError if it is not a character-level tokenizer of ours."""
+        """Read ``tokenizer.json``.  Raises ArtifactError if it is not a character-level tokenizer of ours.
+
+        Its JSON says all that is needed: the library itself would take 5 MB of a process that only serves.
+        """
         try:
-            tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-            padding = tokenizer.padding or {}
-            vocabulary = tokenizer.get_vocab(with_added_tokens=False)
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            vocabulary, length = saved["model"]["vocab"], saved["padding"]["strategy"]["Fixed"]
             symbols = sorted(vocabulary, key=vocabulary.__getitem__)
             if sorted(vocabulary.values()) != list(range(len(symbols))) or tuple(symbols[:2]) != RESERVED:
                 raise ValueError("ids must count up from [PAD] and [UNK]")
             if any(len(symbol) != 1 for symbol in symbols[2:]):
                 raise ValueError("every symbol must be one character")
-            return cls("".join(symbols[2:]), int(padding["length"]))
+            return cls("".join(symbols[2:]), length)
         except OSError as error:
             raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
-        except Exception as error:  # tokenizers raises bare Exception for malformed files
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{path} is not a character-level tokenizer: {error}") from error
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from model.errors import CharwganError
 from model.terminal import give_up_output, prepare_output
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path)
+SEED_RANGE = click.IntRange(0, 2**53 - 1)  # what every JSON reader keeps exact
 
 
 class Interrupted(click.ClickException):

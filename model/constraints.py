@@ -164,11 +164,13 @@ def _characters(constraints: Constraints, alphabet: Alphabet) -> str:
     charset = set(normalize(constraints.charset))
     if not charset:
         detail = "charset must hold at least one character, got none: leave it out to allow all"
-        raise InvalidConstraintError("charset", detail, bound="at least one character", given=0)
+        raise InvalidConstraintError("charset", detail, bound="at least one character", given=constraints.charset)
     characters = "".join(character for character in alphabet.characters if character in charset)
     if not characters:
         detail = f"charset must hold a character that this model writes, and none of the {len(charset)} given is one"
-        raise UnsatisfiableError("charset", detail, bound="characters of the model's alphabet")
+        raise UnsatisfiableError(
+            "charset", detail, bound="characters of the model's alphabet", given=constraints.charset
+        )
     return characters
 
 
@@ -178,12 +180,12 @@ def _prefix(constraints: Constraints, characters: str, lengths: range) -> str:
     longest = lengths.stop - 1
     if len(prefix) > longest:
         detail = f"prefix must have at most {longest} characters, as the strings, got {len(prefix)}"
-        raise UnsatisfiableError("prefix", detail, bound=f"at most {longest} characters", given=len(prefix))
+        raise UnsatisfiableError("prefix", detail, bound=f"at most {longest} characters", given=prefix)
     allowed = set(characters)
     if wrong := [place for place, character in enumerate(prefix, 1) if character not in allowed]:
         source = "alphabet" if constraints.charset is None else "alphabet and of charset"
         detail = f"prefix must consist of characters of the model's {source}; character {wrong[0]} is not one"
-        raise UnsatisfiableError("prefix", detail, bound=f"characters of the model's {source}", given=wrong[0])
+        raise UnsatisfiableError("prefix", detail, bound=f"characters of the model's {source}", given=prefix)
     return prefix
 
 
@@ -208,17 +210,19 @@ def _check_pattern(
                 fields += ["min_length", "max_length"]
         told = " that fits " + " and ".join(name for name in fields if getattr(constraints, name) is not None)
     found = f"of at most {longest} characters of the model's alphabet{told}"
-    raise UnsatisfiableError("pattern", f"pattern matches no string {found}", bound=f"match a string {found}")
+    raise UnsatisfiableError(
+        "pattern", f"pattern matches no string {found}", bound=f"match a string {found}", given=constraints.pattern
+    )
 
 
 def _check_novelty(novelty: Novelty | None, only: str | None) -> None:
     """Raises UnsatisfiableError if nothing can be new.  only: the one string that is possible, if it is one."""
     if novelty is None:
         detail = "novel needs a model with hashes of its training strings, and this has none: export its run again"
-        raise UnsatisfiableError("novel", detail, bound="false for this model")
+        raise UnsatisfiableError("novel", detail, bound="false for this model", given=True)
     if only is not None and novelty.contains([only])[0]:
         detail = "novel allows no string: the one that the other constraints allow is a training string"
-        raise UnsatisfiableError("novel", detail, bound="false beside these constraints")
+        raise UnsatisfiableError("novel", detail, bound="false beside these constraints", given=True)
 
 
 def _check_number(n: int, characters: int, lengths: range, begun: int) -> None:
@@ -229,7 +233,7 @@ def _check_number(n: int, characters: int, lengths: range, begun: int) -> None:
         if count >= n:
             return
     detail = f"unique allows at most {count} strings, since the other constraints allow no more, got {n}"
-    raise UnsatisfiableError("unique", detail, bound=f"at most {count} strings", given=n)
+    raise UnsatisfiableError("unique", detail, bound=f"at most {count} strings", given=True)
 
 
 def _mask(alphabet: Alphabet, characters: str, prefix: str) -> Mask | None:

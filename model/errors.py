@@ -29,10 +29,10 @@ class ConfigurationError(CharwganError):
 class ConstraintError(ConfigurationError):
     """A constraint on generated strings cannot be taken; the message repeats no text that was given.
 
-    field: the constraint's name.  bound: what it accepts, in words.  given: the number it was given, or that counts it.
+    field: the constraint's name.  bound: what it accepts, in words.  given: its value.
     """
 
-    def __init__(self, field: str, detail: str, *, bound: str, given: int | None = None) -> None:
+    def __init__(self, field: str, detail: str, *, bound: str, given: object) -> None:
         super().__init__(detail)
         self.field, self.bound, self.given = field, bound, given
 

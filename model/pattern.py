@@ -63,7 +63,7 @@ class Pattern:
                 "pattern",
                 f"pattern must have at most {MAX_CHARACTERS} characters, got {len(source)}",
                 bound=f"at most {MAX_CHARACTERS} characters",
-                given=len(source),
+                given=source,
             )
         # An escaped backslash before a p counts as well, which costs nobody anything.
         if (properties := len(PROPERTY.findall(source))) > MAX_PROPERTIES:
@@ -71,24 +71,24 @@ class Pattern:
                 "pattern",
                 f"pattern must name at most {MAX_PROPERTIES} properties of Unicode, got {properties}",
                 bound=f"at most {MAX_PROPERTIES} properties of Unicode",
-                given=properties,
+                given=source,
             )
         try:
             self._expression = compile_expression(source)
         except UnicodeEncodeError:
-            raise _refusal("it holds half of a surrogate pair") from None
+            raise _refusal(source, "it holds half of a surrogate pair") from None
         except re2.error as error:
             message = error.args[0]
             told = message.decode(errors="replace") if isinstance(message, bytes) else str(message)
-            raise _refusal(REASONS.get(told.partition(": ")[0], "it cannot be read")) from None
+            raise _refusal(source, REASONS.get(told.partition(": ")[0], "it cannot be read")) from None
         self.steps: int = self._expression.programsize * length  # at most, for one string
         if self.steps > MAX_STEPS:
-            raise _refusal(REASONS["pattern too large - compile failed"])
+            raise _refusal(source, REASONS["pattern too large - compile failed"])
 
     def matches(self, text: str) -> bool:
         """Whether the whole of a text is matched."""
         return self._expression.fullmatch(text.encode()) is not None
 
 
-def _refusal(reason: str) -> InvalidConstraintError:
-    return InvalidConstraintError("pattern", f"pattern must be {BOUND}: {reason}", bound=BOUND)
+def _refusal(source: str, reason: str) -> InvalidConstraintError:
+    return InvalidConstraintError("pattern", f"pattern must be {BOUND}: {reason}", bound=BOUND, given=source)

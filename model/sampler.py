@@ -6,6 +6,7 @@ N batch, T length, V alphabet, Z latent, K labels, 0 for a model that is not con
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -94,24 +95,43 @@ class Sampler:
             yield self.texts(self.latents(seed, start, min(SLICE, first + n - start), label))
 
     def warm_up(self) -> None:
-        """Run once, so that the first request is not the slow one.  Raises ArtifactError if the network misbehaves."""
-        expected = (2, self.artifact.alphabet.length, self.artifact.alphabet.size)
-        try:
-            logits = self.logits(self.latents(0, 0, 2))
-        except Exception as error:  # ONNX Runtime raises many types, none of them exported
-            raise ArtifactError(f"{self.artifact.path / self.network} does not run: {error}") from error
-        if logits.shape != expected or not np.isfinite(logits).all():
-            raise ArtifactError(
-                f"{self.artifact.path / self.network} must give finite logits {expected}, got {logits.shape}"
-            )
+        """Run both networks once, so that the first request is not the slow one.
+
+        Raises ArtifactError if one of them misbehaves.
+        """
+        artifact, n = self.artifact, 2
+        with _running(artifact, self.network):
+            logits = self.logits(self.latents(0, 0, n))
+        _check(artifact, self.network, logits, (n, artifact.alphabet.length, artifact.alphabet.size))
+        with _running(artifact, self._scorer.network):
+            scores = self.scores([""] * n, artifact.labels.names[:1] * n)
+        _check(artifact, self._scorer.network, scores, (n,))
+        del self._scorer  # it takes 8 MB and is asked for seldom: opened again then
+
+
+@contextmanager
+def _running(artifact: Artifact, network: str) -> Iterator[None]:
+    try:
+        yield
+    except ArtifactError:
+        raise
+    except Exception as error:  # ONNX Runtime raises many types, none of them exported
+        raise ArtifactError(f"{artifact.path / network} does not run: {error}") from error
+
+
+def _check(artifact: Artifact, network: str, result: NDArray[np.float32], expected: tuple[int, ...]) -> None:
+    if result.shape != expected or not np.isfinite(result).all():
+        raise ArtifactError(f"{artifact.path / network} must give finite numbers {expected}, got {result.shape}")
 
 
 class Scorer:
     """The critic of an artifact: strings to scores.  High means realistic in its eyes; not a probability."""
 
+    network = "critic.onnx"
+
     def __init__(self, artifact: Artifact, workers: Workers | None = None) -> None:
         self.artifact, self.workers = artifact, workers or Workers(None)
-        self._session = _session(artifact, "critic.onnx")
+        self._session = _session(artifact, self.network)
 
     def scores(self, texts: Sequence[str], labels: Sequence[str] = ()) -> NDArray[np.float32]:
         """The critic's score of each text, (N,); a text is normalised to NFC and cut at T characters.

@@ -209,9 +209,11 @@ def _within(parts: Sequence[Part], start: int, stop: int) -> Iterator[Part]:
 class TorchScorer(Scorer):
     """The critic of an artifact, as ``Scorer``; on a GPU its convolutions are TF32, which has 11 significant bits."""
 
+    network = "critic.safetensors"
+
     def __init__(self, artifact: Artifact, device: torch.device) -> None:
         self.artifact, self.device, self.workers = artifact, device, Workers(1)
-        self._critic = _load(artifact, "critic.safetensors", Critic, device)
+        self._critic = _load(artifact, self.network, Critic, device)
 
     def score(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """As ``Scorer.score``."""

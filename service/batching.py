@@ -212,10 +212,8 @@ class Batcher:
             ticket.queue_wait_s = started - ticket.job.submitted
         try:
             outcomes = infer([piece for _, piece in run])
-        except Exception:
-            logger.exception("the engine failed on a run", requests=len(run))
-            self._post(self._fail, [ticket for ticket, _ in run])  # which stay out of further runs
-            return
+        except Exception as error:
+            outcomes = [error] * len(run)
         ended = perf_counter()
         seconds = ended - started
         with self._wake:
@@ -224,7 +222,17 @@ class Batcher:
             ticket.inference_s += seconds
         if self._observer is not None:
             self._observer.observe_run(strings, seconds, [ticket.queue_wait_s for ticket in new])
-        self._hand_over([(ticket, outcome) for (ticket, _), outcome in zip(run, outcomes, strict=True)])
+        whole: list[tuple[Ticket, Outcome]] = []
+        failed: dict[Ticket, Exception] = {}
+        for (ticket, _), outcome in zip(run, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                failed[ticket] = outcome
+            else:
+                whole.append((ticket, outcome))
+        if failed:
+            logger.error("the engine failed", requests=len(failed), exc_info=next(iter(failed.values())))
+            self._post(self._fail, list(failed))  # which stay out of further runs
+        self._hand_over(whole)
 
     def _hand_over(self, results: Sequence[tuple[Ticket, Outcome]]) -> None:
         ready: list[tuple[Ticket, Outcome, bool]] = []

@@ -6,23 +6,22 @@ Python's JSON reader is lenient where JSON is not: NaN, Infinity and duplicate k
 from __future__ import annotations
 
 import json
-import math
 import types
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
+from annotated_types import Le
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
-from service.errors import ProblemError
+from service.errors import ProblemError, given
 from service.schemas import Schema
 
 UTF_8 = (b"charset=utf-8", b'charset="utf-8"')
 MOST_ERRORS = 10  # fields named in one answer
-KINDS_OF_VALUE = {str: "a string", bool: "a boolean", type(None): "null", list: "an array", dict: "an object"}
 
 
 async def read_body(request: Request, schema: type[Schema]) -> Schema:
@@ -106,7 +105,8 @@ def _load(body: bytes, schema: type[BaseModel]) -> Any:
     except UnicodeDecodeError as error:
         raise ProblemError("malformed-body", f"the body must be UTF-8; byte {error.start} is not") from None
     except json.JSONDecodeError as error:
-        detail = f"{error.msg} at character {error.pos}" if body else 'it is empty; "{}" takes every default'
+        told = error.msg.removesuffix(" at").rstrip(": ")
+        detail = f"{told} at character {error.pos}" if body else 'it is empty; "{}" takes every default'
         raise ProblemError("malformed-body", f"the body must be JSON: {detail}") from None
     except ValueError:  # an integer of more digits than Python reads
         raise ProblemError("malformed-body", "the body holds a number of too many digits") from None
@@ -153,8 +153,13 @@ def _inner_model(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def bound_of(field: FieldInfo) -> str:
-    """What a field accepts, in words."""
-    return _describe(field.annotation, field.metadata)
+    """What a field accepts, in words; of n, where a stream may have more, both bounds."""
+    if not isinstance(field.json_schema_extra, dict):
+        return _describe(field.annotation, field.metadata)
+    (most,) = (item.le for item in field.metadata if isinstance(item, Le))
+    whole = field.json_schema_extra["x-maximum-whole"]
+    bound = _describe(field.annotation, [*field.metadata, Le(whole)])  # type: ignore[arg-type]
+    return bound if whole == most else f"{bound} (in a stream {most})"
 
 
 def bound_of_item(field: FieldInfo) -> str:
@@ -194,15 +199,3 @@ def _describe(annotation: Any, metadata: Sequence[Any]) -> str:
     if get_origin(kind) is list:
         return f"an array of {least} to {most} items"
     return "an object"
-
-
-def given(value: object) -> int | float | str:
-    """A value as an answer may show it: a number itself, of anything else only the kind."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else "a number beyond floating point"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if abs(value) < 2**63 else "an integer of more than 63 bits"
-    if isinstance(value, str | list):
-        kind = "a string" if isinstance(value, str) else "an array"
-        return f"{kind} of {len(value)}"
-    return KINDS_OF_VALUE.get(type(value), "a value of another kind")

@@ -209,17 +209,20 @@ def _head(cycle: RequestResponseCycle, status: int, headers: Sequence[tuple[byte
 
     Uvicorn searches each name and value for what may not stand there; here the line ends are counted instead.
     """
-    length, parts = -1, [STATUS_LINE[status]]
+    length, closes, parts = -1, False, [STATUS_LINE[status]]
     for name, value in headers:
         if name == b"content-length":
             length = int(value)
-        elif name in (b"connection", b"transfer-encoding"):
+        elif name == b"connection":
+            closes = value == b"close"
+        elif name == b"transfer-encoding":
             return b""
         parts += name, b": ", value, b"\r\n"
     head, lines = b"".join((*parts, b"\r\n")), len(headers) + 2
-    known = length >= 0 and cycle.keep_alive and cycle.scope["method"] != "HEAD"
+    known = length >= 0 and (cycle.keep_alive or closes) and cycle.scope["method"] != "HEAD"
     if not known or cycle.flow.write_paused or head.count(b"\n") != lines or head.count(b"\r") != lines:
         return b""
     cycle.response_started, cycle.waiting_for_100_continue = True, False
+    cycle.keep_alive = cycle.keep_alive and not closes
     cycle.chunked_encoding, cycle.expected_content_length = False, length
     return head

@@ -9,6 +9,7 @@ No text of a request is ever repeated: a value is shown if it is a number, and e
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from service.registry import RefusedError, UnknownModelError
 from service.ticket import DeadlineError, EngineError, NotReadyError, QueueFullError
 
 MEDIA_TYPE = "application/problem+json"
+KINDS_OF_VALUE = {bool: "a boolean", type(None): "null", dict: "an object"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "malformed-request": Kind(400, "The request is not HTTP", "Send HTTP/1.1 as a client library does."),
-    "malformed-body": Kind(400, "The body is not a JSON object", "Send one JSON object in UTF-8."),
+    "malformed-body": Kind(
+        400, "The body cannot be taken", "Send one JSON object in UTF-8, or nothing if detail says so."
+    ),
     "unauthorized": Kind(401, "A key is needed", "Say Authorization: Bearer KEY."),
     "not-found": Kind(404, "There is nothing here", "See /docs for the paths."),
     "unknown-model": Kind(404, "No such model is served", "See /v1/models for those that are."),
@@ -151,7 +155,7 @@ def as_problem(error: Exception) -> ProblemError:
             return ProblemError("deadline-exceeded", detail, headers={"Retry-After": "1"})
         case UnsatisfiableError() | InvalidConstraintError():
             kind = "unsatisfiable" if isinstance(error, UnsatisfiableError) else "invalid-field"
-            facts = {"field": error.field, "detail": str(error), "bound": error.bound, "given": error.given}
+            facts = {"field": error.field, "detail": str(error), "bound": error.bound, "given": given(error.given)}
             return ProblemError(kind, str(error), errors=[facts])
         case RateLimitedError():
             detail = f"{error}: try again after {error.retry_after_s} s"
@@ -165,6 +169,18 @@ def as_problem(error: Exception) -> ProblemError:
         case HTTPException(status_code=404 | 405):
             return _wrong_address(error)
     return ProblemError("internal-error", "an error in the service, which its log describes")
+
+
+def given(value: object) -> int | float | str:
+    """A value as an answer may show it: a number itself, of anything else only the kind."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else "a number beyond floating point"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) < 2**63 else "an integer of more than 63 bits"
+    if isinstance(value, str | list):
+        kind = "a string" if isinstance(value, str) else "an array"
+        return f"{kind} of {len(value)}"
+    return KINDS_OF_VALUE.get(type(value), "a value of another kind")
 
 
 def _wrong_address(error: HTTPException) -> ProblemError:

@@ -35,7 +35,7 @@ GENERATE = {
     "constrained": Exchange(
         "Short ones, none twice",
         {"n": 5, "seed": 42, "max_length": 6, "unique": True},
-        _made([*NAMES[1:], "mira"], attempted=8),
+        _made([*NAMES[1:], "mira"], attempted=8, refused={"max_length": 2, "unique": 1}),
     ),
     "sampled": Exchange(
         "Drawn and not argmaxed",

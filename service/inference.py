@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from model.sampler import Part
 from service.jobs import Making, Outcome, Piece, Scoring
+from service.version import Floats
 
 
-def infer(pieces: Sequence[Piece]) -> list[Outcome]:
-    """What a run gives each of its pieces, all of one model and all to be made or all to be scored."""
+def infer(pieces: Sequence[Piece]) -> list[Outcome | Exception]:
+    """What a run gives each of its pieces, all of one model and all to be made or all to be scored.
+
+    An Exception instead of an Outcome is that piece's own; what the network itself fails with is raised.
+    """
     return _score(pieces) if isinstance(pieces[0].job, Scoring) else _make(pieces)
 
 
-def _make(pieces: Sequence[Piece]) -> list[Outcome]:
+def _make(pieces: Sequence[Piece]) -> list[Outcome | Exception]:
     """The strings of the pieces, in one pass of the generator."""
     rows, parts, start = [], [], 0
     for piece in pieces:
@@ -29,15 +34,10 @@ def _make(pieces: Sequence[Piece]) -> list[Outcome]:
     texts = pieces[0].job.version.engine.texts(latents, parts)
     if len(texts) != start:
         raise RuntimeError(f"the engine made {len(texts)} strings of {start} latents")
-    outcomes, start = [], 0
-    for piece in pieces:
-        end = start + piece.n
-        outcomes.append(piece.job.settle(piece, texts[start:end], latents[start:end]))
-        start = end
-    return outcomes
+    return _settle(pieces, texts, latents)
 
 
-def _score(pieces: Sequence[Piece]) -> list[Outcome]:
+def _score(pieces: Sequence[Piece]) -> list[Outcome | Exception]:
     """The scores of the pieces, in one pass of the critic."""
     texts: list[str] = []
     labels: list[str] = []
@@ -45,10 +45,19 @@ def _score(pieces: Sequence[Piece]) -> list[Outcome]:
         assert isinstance(piece.job, Scoring)
         texts += piece.job.texts(piece)
         labels += piece.job.labels(piece)
-    scores = pieces[0].job.version.engine.scores(texts, labels).tolist()
-    outcomes, start = [], 0
+    return _settle(pieces, pieces[0].job.version.engine.scores(texts, labels).tolist(), None)
+
+
+def _settle(pieces: Sequence[Piece], results: Sequence[Any], latents: Floats | None) -> list[Outcome | Exception]:
+    """Give each piece its share of the results, and of the latents that they were made of."""
+    outcomes: list[Outcome | Exception] = []
+    start = 0
     for piece in pieces:
-        outcomes.append(piece.job.settle(piece, scores[start : start + piece.n], None))
+        share = slice(start, start + piece.n)
+        try:
+            outcomes.append(piece.job.settle(piece, results[share], None if latents is None else latents[share]))
+        except Exception as error:  # of this piece alone, such as its scores: the others are whole
+            outcomes.append(error)
         start += piece.n
     return outcomes
 

@@ -139,16 +139,18 @@ class Generation(Making):
         # One thread writes each of these two, so that neither needs a lock: an inference thread, and the event loop.
         self.accepted, self._granted = 0, n if window is None else min(window, FIRST_CHUNK)
         self._held_back = 0 if window is None else window - self._granted
+        self._judging = 0  # strings of a run, of which it is not known yet how many are accepted
         self._seen: set[str] = set()
 
     @property
     def waiting(self) -> int:
         # A run may accept more than was granted, which the next ones then make good.
-        missing = max(0, min(self.n, self._granted) - self.accepted)
+        missing = max(0, min(self.n, self._granted) - self.accepted - self._judging)
         if not missing or self.rules is None:
             return missing
         # As many as should give what is missing, at the share accepted so far.
-        needed = math.ceil(missing * (self.taken + 2) / (self.accepted + 1)) if self.taken else missing
+        tried = self.taken - self._judging
+        needed = math.ceil(missing * (tried + 2) / (self.accepted + 1)) if tried else missing
         return min(max(missing, min(needed, OVERSAMPLED)), self.total - self.taken)
 
     @property
@@ -160,6 +162,8 @@ class Generation(Making):
         self.taken += n
         if self.rules is None:  # whatever comes is accepted, so that the rest can wait for the next run at once
             self.accepted += n
+        else:
+            self._judging = n
         return piece
 
     def grant(self, n: int) -> None:
@@ -201,6 +205,7 @@ class Generation(Making):
                 outcome.attempted = i + 1
                 break
         self.accepted += len(kept)
+        self._judging = 0
         return kept
 
 

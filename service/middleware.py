@@ -50,6 +50,9 @@ class Envelope:
             await self.app(scope, receive, send)
             return
         serving: Serving = scope["app"].state.serving
+        method = scope["method"]
+        if method == "HEAD":  # is answered like GET; that no body follows is the server's affair
+            scope = {**scope, "method": "GET"}
         started, status = perf_counter(), 0
         first_byte_s: float | None = None  # unless a body was sent
         scope["charwgan.given"] = given = by_name(scope["headers"])
@@ -79,11 +82,11 @@ class Envelope:
                 await self.app(scope, receive, wrapped)
             finally:
                 seconds, route = perf_counter() - started, _route(scope)
-                serving.metrics.observe_request(route, scope["method"], status, seconds, first_byte_s)
+                serving.metrics.observe_request(route, method, status, seconds, first_byte_s)
                 span.set(route=route, status=status)
                 if self.access_log:
-                    method = scope["method"] if scope["method"] in METHODS else "other"
-                    access.info("request", method=method, route=route, status=status, seconds=round(seconds, 6))
+                    told = method if method in METHODS else "other"
+                    access.info("request", method=told, route=route, status=status, seconds=round(seconds, 6))
                 logs.unbind(token)
 
 

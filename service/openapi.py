@@ -66,9 +66,10 @@ QUEUED = (
 )
 
 LIMIT = ("RateLimit", "RateLimit-Policy")
-ENVELOPE = ("X-Request-Id", "traceparent")
-CARRIED: Mapping[str, tuple[str, ...]] = {  # headers by kind of problem, beside those of the envelope
+IN_TRACE = ("traceparent", "tracestate")
+CARRIED: Mapping[str, tuple[str, ...]] = {  # headers by kind of problem, beside the request's id and trace
     "unauthorized": ("WWW-Authenticate",),
+    "unsupported-media-type": ("Accept-Encoding",),
     "too-many-attempts": LIMIT,
     "rate-limited": ("Retry-After", *LIMIT),
     "queue-full": ("Retry-After", *LIMIT),
@@ -103,7 +104,7 @@ def problems(*kinds: str) -> Answers:
         content = {"schema": reference(ProblemDetails), "examples": {}}
         answer = found.setdefault(kind.status, {"description": "", "headers": {}, "content": {MEDIA_TYPE: content}})
         answer["description"] = f"{answer['description']} {kind.title}. {kind.advice}".strip()
-        answer["headers"] |= headers(*CARRIED.get(name, ()), *(() if name in WIRE else ENVELOPE))
+        answer["headers"] |= headers(*CARRIED.get(name, ()), "X-Request-Id", *(() if name in WIRE else IN_TRACE))
         answer["content"][MEDIA_TYPE]["examples"][name] = pointer("examples", name)
     return found
 
@@ -210,7 +211,7 @@ def _complete(operation: dict[str, Any], security: list[dict[str, Any]]) -> None
         del found["401"]
     if "422" in found and MEDIA_TYPE not in found["422"]["content"]:
         del found["422"]  # FastAPI promises one of its own wherever a path has a parameter; here that one cannot fail
-    found["200"].setdefault("headers", {}).update(headers(*ENVELOPE))
+    found["200"].setdefault("headers", {}).update(headers("X-Request-Id", *IN_TRACE))
     operation["responses"] = dict(sorted(found.items()))
     operation["security"] = security
     operation.setdefault("parameters", []).extend(pointer("parameters", name) for name in PARAMETERS)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path)
+from model.command import FILE, FOLDER
 
 
 def settings_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from service import logs
 from service.connection import CONNECTION, NEVER, Bounds, TimedProtocol, in_one_write, until_closed
-from service.errors import ProblemError
+from service.errors import FORESEEN, ProblemError
 from service.headers import OF_DATA, Headers, by_name, request_id
 
 if TYPE_CHECKING:
@@ -202,7 +202,8 @@ class BoundedProtocol(TimedProtocol):
         except asyncio.CancelledError:
             kind, detail = "not-ready", "the service has ended: send the request to another"
         except Exception as error:
-            logger.error("an error in the application", exc_info=error)
+            if not isinstance(error, FORESEEN):  # which were counted where they were met, in the middle of a stream
+                logger.error("an error in the application", exc_info=error)
         if not cycle.response_complete and not cycle.disconnected:
             await self._fail(cycle, ProblemError(kind, detail))
 

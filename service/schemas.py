@@ -12,7 +12,7 @@ from annotated_types import Le, MaxLen
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from model.constraints import Constraints
-from service.settings import MAX_STREAM_N, Settings
+from service.settings import MAX_STREAM_N, MIN_DEADLINE_S, Settings
 
 MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exact, JavaScript's included
 LONGEST = 1024  # characters of any model's strings
@@ -71,7 +71,7 @@ class GenerateRequest(Request):
     scores: bool = Field(False, description="Whether the critic's score of each string is wanted.")
     latents: bool = Field(False, description="Whether the latent vector of each string is wanted.")
     deadline_s: float | None = Field(
-        None, ge=0.1, description="Seconds in which the answer must be made; streams have none.", examples=[5.0]
+        None, ge=MIN_DEADLINE_S, description="Seconds for the answer; if absent, a stream has none.", examples=[5.0]
     )
 
     def constraints(self) -> Constraints:
@@ -91,7 +91,7 @@ class ScoreRequest(Request):
     label: str | None = Field(
         None, max_length=255, description="What the texts are scored as, which a conditional model needs."
     )
-    deadline_s: float | None = Field(None, ge=0.1, description="Seconds in which the answer must be made.")
+    deadline_s: float | None = Field(None, ge=MIN_DEADLINE_S, description="Seconds in which the answer must be made.")
 
 
 class End(Request):
@@ -114,7 +114,7 @@ class InterpolateRequest(Request):
     label: str | None = Field(
         None, max_length=255, description="Of every step of a conditional model; absent: that of the string from names."
     )
-    deadline_s: float | None = Field(None, ge=0.1, description="Seconds in which the answer must be made.")
+    deadline_s: float | None = Field(None, ge=MIN_DEADLINE_S, description="Seconds in which the answer must be made.")
 
 
 def bounded(schema: type[Schema], settings: Settings) -> type[Schema]:
@@ -125,7 +125,7 @@ def bounded(schema: type[Schema], settings: Settings) -> type[Schema]:
     rate = settings.rate_limit or MAX_STREAM_N
     at_once = min(MAX_ITEMS, settings.max_strings_queued, rate)
     limits = {
-        "n": Le(min(settings.max_stream_n, rate)),
+        "n": Le(most := min(settings.max_stream_n, rate)),
         "max_attempts": Le(settings.max_attempts),
         "deadline_s": Le(settings.deadline_s),
         "texts": MaxLen(at_once),
@@ -139,7 +139,7 @@ def bounded(schema: type[Schema], settings: Settings) -> type[Schema]:
             field.default = min(field.default, at_once)
         fields[name] = (field.annotation, field)
         if name == "n":
-            field.json_schema_extra = {"x-maximum-whole": min(settings.max_n, rate)}
+            field.json_schema_extra = {"x-maximum-whole": min(settings.max_n, most)}
     return create_model(schema.__name__, __base__=schema, __doc__=schema.__doc__, **fields)
 
 
@@ -158,6 +158,7 @@ class Made(BaseModel):
     model: ModelIdentity
     attempted: int = Field(description="Strings tried; the next ones of the seed begin at first + attempted.")
     accepted: int = Field(description="Strings that met the constraints: fewer than n where max_attempts came first.")
+    refused: dict[str, int] | None = Field(None, description="How often each constraint refused one, where one can.")
 
 
 class GenerateResponse(Made):

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
@@ -35,6 +36,7 @@ LOOPBACK = "127.0.0.1"
 # Longer than the 60 s after which load balancers drop an idle connection, so that they never reuse a closed one.
 KEEP_ALIVE_S = 75
 SPARE_FILES = 128  # beyond one for each connection: libraries, models, logs
+SWITCH_S = 0.0005  # a thread whose run has ended waits no longer for the interpreter; Python's 5 ms cost a tenth
 
 
 def serve(settings: Settings, *, open_engine: OpenEngine | None = None) -> None:
@@ -43,6 +45,7 @@ def serve(settings: Settings, *, open_engine: OpenEngine | None = None) -> None:
     Raises ArtifactError if a model cannot be read or opened, ConfigurationError if keys or addresses cannot be used.
     """
     logs.configure(settings)
+    sys.setswitchinterval(SWITCH_S)
     _allow_files(settings.max_connections + SPARE_FILES)
     gate = Gate(settings)
     check_exposure(settings.host, gate.keys, settings.insecure)

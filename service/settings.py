@@ -26,6 +26,7 @@ from model.threads import usable_processors
 MAX_N = 10_000  # strings in one response; a larger one would hold them all in memory
 MAX_STREAM_N = 10_000_000
 HOUR_S, DAY_S = 3600, 86_400
+MIN_DEADLINE_S = 0.1  # also of a request that brings its own
 SECRETS = ("keys", "admin_key")  # each may be given by the file that keys_file or admin_key_file names
 STORAGE = r"^(memory://|redis(s|\+cluster|\+sentinel|\+unix)?://\S+)$"
 MAX_SECRET_BYTES = 1_000_000
@@ -79,7 +80,9 @@ class Settings(BaseModel):
     send_timeout_s: float = Field(
         60.0, gt=0, le=HOUR_S, description="Seconds until a reader that takes nothing is dropped."
     )
-    deadline_s: float = Field(60.0, gt=0, le=HOUR_S, description="Seconds in which all but streams must be answered.")
+    deadline_s: float = Field(
+        60.0, ge=MIN_DEADLINE_S, le=HOUR_S, description="Seconds in which all but streams must be answered."
+    )
     drain_delay_s: float = Field(
         1.0, ge=0, le=HOUR_S, description="Seconds between SIGTERM, when readiness goes off, and refusing connections."
     )

@@ -30,7 +30,7 @@ class DeadlineError(Exception):
 class Ticket:
     """A submitted job, and what of it has come back; it belongs to the event loop.
 
-    result: of a job that is not a stream.
+    result: all that came of it; of a stream only the last chunk, for it has had the others.
     """
 
     def __init__(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:

@@ -19,7 +19,7 @@ from training.data.arrays import Images, Points
 from training.data.corpus import Corpus
 from training.data.sources import split_name
 from training.evaluation.table import ScoreTable
-from training.export import load_networks
+from training.export import load_networks, read_labels
 from training.observer import generate_texts
 from training.preparation import kept_data
 from training.runs import read_config, read_json
@@ -78,8 +78,9 @@ def _of_run(path: Path, n: int, seed: int) -> Subject:
     state = load_checkpoint(path / "checkpoints", torch.device("cpu"))
     if state is None:
         raise RunError(f"{path} has no checkpoint yet: continue it with --resume")
-    generator, _ = load_networks(trained, alphabet, state)
-    texts = generate_texts(generator, n, trained.model.latent, alphabet, seed)
+    labels = read_labels(path)
+    generator, _ = load_networks(trained, alphabet, state, labels)
+    texts = generate_texts(generator, n, trained.model.latent, alphabet, seed, labels)
     return Subject(path, trained, alphabet, str(read_json(path / "data.json").get("digest")), texts)
 
 

@@ -20,13 +20,22 @@ class Average:
         self._followed = list(_tensors(module))
         self._own = list(_tensors(self.module))
 
-    @torch.no_grad()
     def update(self, rounds: int) -> None:
         """Follow the module after its round number ``rounds``, counted from 0."""
-        decay = min(self.decay, (1 + rounds) / (10 + rounds))
-        floating = [(a, w) for a, w in zip(self._own, self._followed, strict=True) if a.is_floating_point()]
-        torch._foreach_lerp_([a for a, _ in floating], [w for _, w in floating], 1 - decay)
-        for a, w in zip(self._own, self._followed, strict=True):
+        self.follow(self.share(rounds))
+
+    def share(self, rounds: int) -> float:
+        """What the module's own weights count for after its round number ``rounds``: 1 - decay."""
+        return 1 - min(self.decay, (1 + rounds) / (10 + rounds))
+
+    @torch.no_grad()
+    def follow(self, share: float | Tensor) -> None:
+        """Go the given share of the way to the module; a scalar on the module's device is read there and not here."""
+        pairs = list(zip(self._own, self._followed, strict=True))
+        floating = [(a, w) for a, w in pairs if a.is_floating_point()]
+        weight = [share.to(a.dtype) for a, _ in floating] if isinstance(share, Tensor) else share
+        torch._foreach_lerp_([a for a, _ in floating], [w for _, w in floating], weight)
+        for a, w in pairs:
             if not a.is_floating_point():
                 a.copy_(w)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
+
+from model.labels import FEW, Labels
 
 TEMPLATE = """\
 # {name}
@@ -13,7 +16,7 @@ A character-level {variant} generator of short strings, made by charwgan.
 | | |
 |---|---|
 | strings | up to {length} characters, {symbols} symbols (padding and unknown included) |
-| networks | width {width}, depth {depth}, kernel {kernel}, latent {latent} |
+{labels}| networks | width {width}, depth {depth}, kernel {kernel}, latent {latent} |
 | data | {sources}; {lines} lines, digest `{digest}` |
 | training | {rounds} rounds, {seconds} s, seed {seed}, {precision} |
 
@@ -28,12 +31,12 @@ generated strings, to which one may be compared.
 
 ## Use
 
-    charwgan generate --model {name} -n 10 --seed 7
+    charwgan generate --model {name} -n 10 --seed 7{asked}
     charwgan serve --model {name}
 
-`generator.onnx` (opset {opset}) maps `latent` (N, {latent}) to `logits` (N, {length}, {symbols}); the argmax over the
+`generator.onnx` (opset {opset}) maps `latent` (N, {inputs}) to `logits` (N, {length}, {symbols}); the argmax over the
 last axis, looked up in `tokenizer.json` and cut at the first padding (id 0), is the string.
-{int8}
+{one_hot}{int8}
 ## Limits
 
 The strings are samples, not facts: a generated name may be a real person's. Rare characters are learned last. Check
@@ -41,10 +44,16 @@ the licence of the data before you publish what was learned from it. `training-h
 whoever has the model tell whether a string that they guess was learned from; without the file only `novel` is lost.
 """
 
+ONE_HOT = """
+The last {k} numbers of a string, and the last {k} channels that `critic.onnx` takes after the symbols, say of which
+label it is: 1 at the label's place in `config.json`, else 0. Without `--label` labels are drawn by their shares. The
+critic's quantiles are of strings under their own labels.
+"""
+
 
 def model_card(name: str, config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """Markdown from the model's config.json and metrics.json."""
-    training, data = config["training"], config["data"]
+    training, data, labels = config["training"], config["data"], Labels.from_json(config.get("labels"), "config.json")
     return TEMPLATE.format(
         name=name,
         variant=config["variant"],
@@ -60,8 +69,20 @@ def model_card(name: str, config: Mapping[str, Any], metrics: Mapping[str, Any])
         scores=_scores(metrics),
         opset=config["opset"],
         int8=_int8(config.get("int8")),
+        labels=f"| labels | {_listed(labels)} |\n" if labels else "",
+        asked=" --label LABEL" if labels else "",
+        inputs=f"{config['model']['latent']}{f' + {len(labels)}' if labels else ''}",
+        one_hot=ONE_HOT.format(k=len(labels)) if labels else "",
         **config["model"],
     )
+
+
+def _listed(labels: Labels) -> str:
+    """Names and shares, the most frequent first, fit for a cell of a table."""
+    ordered = sorted(labels.listed(), key=lambda label: -label["share"])
+    told = [f"`{json.dumps(each['name'], ensure_ascii=False)}` {each['share']:.1%}" for each in ordered[:FEW]]
+    further = [f"and {len(labels) - FEW} more in `config.json`"] if len(labels) > FEW else []
+    return ", ".join([*told, *further]).replace("|", "\\|")
 
 
 def _int8(measured: Mapping[str, Any] | None) -> str:

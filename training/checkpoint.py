@@ -28,12 +28,11 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
     Raises RunError if the disk refuses, in which case the checkpoints that were there stay as they were.
     """
     path = folder / f"round-{state['round']:010d}.pt"
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
+    data = to_bytes(state)
     partial = path.with_suffix(".partial")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_durably(partial, buffer.getvalue())
+        write_durably(partial, data)
         partial.replace(path)
         sync_folder(folder)
     except OSError as error:
@@ -47,6 +46,19 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
     for old in sorted(folder.glob(PATTERN))[:-KEPT]:
         old.unlink(missing_ok=True)
     return path
+
+
+def to_bytes(state: dict[str, Any]) -> bytes:
+    """A state as a file has it."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes, device: torch.device) -> dict[str, Any]:
+    """The state of ``to_bytes``, on a device."""
+    state: dict[str, Any] = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+    return state
 
 
 def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:

@@ -50,7 +50,9 @@ class DataConfig(Frozen):
         description="Column (csv, tsv, parquet; by name, or by number from 1) or field (jsonl) that holds the text.",
     )
     label: str | None = Field(
-        None, coerce_numbers_to_str=True, description="Column or field that holds a label, by name or number."
+        None,
+        coerce_numbers_to_str=True,
+        description="Column or field that holds a label, by name or number; text is learned under its labels.",
     )
     max_length: int | None = Field(
         None, ge=1, le=1024, description="Length T in characters; unset: covers 99.5 % of the lines, at most 64."
@@ -95,7 +97,7 @@ class Config(Frozen):
         le=1000,
         description="Critic steps in a round, before its one generator step; alternating updates only.",
     )
-    batch_size: int = Field(64, ge=2, le=65536, description="N, samples in a batch.")
+    batch_size: int = Field(64, ge=2, le=65536, description="N, samples in a batch, of all ranks together.")
     lr_generator: float = Field(1e-4, gt=0, le=1, description="Adam's step size for the generator.")
     lr_critic: float = Field(1e-4, gt=0, le=1, description="Adam's step size for the critic.")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient.")
@@ -106,7 +108,7 @@ class Config(Frozen):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Arithmetic of the networks (bf16: autocast).")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of weights, latents and batches.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is one.")
-    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; unset: torch's own choice.")
+    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of a rank; unset: torch's own choice.")
     max_seconds: float | None = Field(None, gt=0, description="Stop after this much training time, in seconds.")
     max_rounds: int | None = Field(None, ge=1, description="Stop after this many rounds.")
     max_cpu_seconds: float | None = Field(None, gt=0, description="Stop after this much processor time in training.")

@@ -91,6 +91,24 @@ class PlainDisplay:
             self.say("    " + " | ".join(visible(line) for line in progress.lines[:FRESH]))
 
 
+class SilentDisplay:
+    """Shows nothing: of several ranks, one speaks."""
+
+    def __enter__(self) -> SilentDisplay:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def say(self, message: str) -> None:
+        """Nothing."""
+
+    def show(self, progress: Progress, *, looked: bool) -> None:
+        """Nothing."""
+
+
 class LiveDisplay:
     """A panel of at most 80 columns that is redrawn in place."""
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+
 from model.errors import ConfigurationError
 from training.configuration import flatten, parse_assignment, read_environment, read_job
 from training.display import clock, make_display
@@ -87,6 +89,14 @@ def interruption(outcome: Outcome) -> str:
     if not outcome.round:
         return f"interrupted before the first round, nothing was saved; begin again with: {again}"
     return f"interrupted at round {outcome.round}, saved; continue with: {again}"
+
+
+def conclude(outcome: Outcome) -> int:
+    """Say how a run ended, once for all of its ranks; returns the exit code, 128 + n after signal n."""
+    if outcome.rank == 0:
+        interrupted = outcome.signal is not None
+        click.echo(interruption(outcome) if interrupted else summary(outcome), err=interrupted)
+    return 0 if outcome.signal is None else 128 + outcome.signal
 
 
 def summary(outcome: Outcome) -> str:

@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnxruntime
@@ -20,11 +20,13 @@ from model.alphabet import Alphabet
 from model.artifact import write_artifact
 from model.engines import INT8_GRAPH
 from model.errors import ArtifactError, RunError
+from model.labels import UNCONDITIONAL, Labels
 from model.latents import latents
 from model.novelty import HASHES, Novelty
 from training.card import model_card
 from training.checkpoint import load_checkpoint
 from training.configuration import Config
+from training.networks.roles import Roles
 from training.quantize import compare, quantize
 from training.runs import read_config, read_json
 
@@ -48,10 +50,11 @@ def export_run(run: Path, out: Path, *, replace: bool = False, int8_samples: int
         raise RunError(f"{run} has no checkpoint yet: continue it with --resume")
     alphabet = Alphabet.load(run / "tokenizer.json")
     hashes = _hashes(run)
-    generator, critic = load_networks(config, alphabet, state)
+    labels = read_labels(run)
+    generator, critic = load_networks(config, alphabet, state, labels)
     metrics = read_metrics(run, state["round"])
     summary = summarize(config, alphabet, read_json(run / "data.json"), state["round"], state["seconds"])
-    files = model_files(out.resolve().name, alphabet, generator, critic, summary, metrics, int8_samples)
+    files = model_files(out.resolve().name, alphabet, generator, critic, summary, metrics, int8_samples, labels)
     return write_artifact(out, files | hashes, replace=replace)
 
 
@@ -60,6 +63,12 @@ def read_metrics(run: Path, number: int) -> dict[str, Any]:
     path = run / "metrics.json"
     metrics = read_json(path) if path.is_file() else {}
     return metrics if metrics.get("round") == number else {}
+
+
+def read_labels(run: Path) -> Labels:
+    """The labels that a run on text learns it under."""
+    path = run / "data.json"
+    return Labels.from_json(read_json(path).get("labels"), path)
 
 
 def _hashes(run: Path) -> dict[str, bytes]:
@@ -78,14 +87,15 @@ def _hashes(run: Path) -> dict[str, bytes]:
 def summarize(
     config: Config, alphabet: Alphabet, data: Mapping[str, Any], rounds: int, seconds: float
 ) -> dict[str, Any]:
-    """A model's ``config.json``: what it is and how it was made."""
-    return {
+    """A model's ``config.json``: what it is and how it was made.  data: as the run's ``data.json``."""
+    labels = {"labels": data["labels"]} if "labels" in data else {}
+    return labels | {
         "kind": "text",
         "variant": config.variant,
         "length": alphabet.length,
         "symbols": alphabet.size,
         "model": config.model.model_dump(),
-        "data": dict(data),
+        "data": {name: fact for name, fact in data.items() if name != "labels"},
         "training": config.model_dump(mode="json"),
         "rounds": rounds,
         "seconds": round(seconds, 1),
@@ -101,12 +111,13 @@ def model_files(
     summary: Mapping[str, Any],
     metrics: Mapping[str, Any],
     int8_samples: int | None = None,
+    labels: Labels = UNCONDITIONAL,
 ) -> dict[str, bytes]:
     """The contents of a model folder by file name, all but the manifest; int8_samples as for ``export_run``."""
     graph, further = generator_graph(generator), {}
     if int8_samples is not None:
-        further[INT8_GRAPH] = quantize(graph, generator.latent)
-        measured = compare(graph, further[INT8_GRAPH], alphabet, generator.latent, n=int8_samples)
+        further[INT8_GRAPH] = quantize(graph, generator.latent, labels)
+        measured = compare(graph, further[INT8_GRAPH], alphabet, generator.latent, labels, n=int8_samples)
         summary = {**summary, "int8": measured}
     return further | {
         "config.json": _json(summary),
@@ -120,16 +131,16 @@ def model_files(
     }
 
 
-def load_networks(config: Config, alphabet: Alphabet, state: Mapping[str, Any]) -> tuple[text.Generator, text.Critic]:
+def load_networks(
+    config: Config, alphabet: Alphabet, state: Mapping[str, Any], labels: Labels = UNCONDITIONAL
+) -> tuple[text.Generator, text.Critic]:
     """The average generator and the critic of a state, on the CPU, ready to be evaluated.
 
     Raises RunError if the state is that of other networks.
     """
-    size = config.model
-    shape = {"length": alphabet.length, "size": alphabet.size, "width": size.width}
-    inner = {"depth": size.depth, "kernel": size.kernel}
-    generator = text.Generator(**shape, **inner, latent=size.latent)
-    critic = text.Critic(**shape, **inner)
+    k = len(labels)
+    roles = Roles("text", (alphabet.length, alphabet.size + k), config.model, k)
+    generator, critic = cast(text.Generator, roles.generator()), cast(text.Critic, roles.critic())
     try:
         generator.load_state_dict(state["average"])
         critic.load_state_dict(state["players"]["critic"])
@@ -150,15 +161,17 @@ class _Logits(nn.Module):
 
 
 def generator_graph(generator: text.Generator) -> bytes:
-    """ONNX: ``latent`` (N, Z) to ``logits`` (N, T, V), checked against torch."""
-    example = torch.from_numpy(latents(0, 0, 3, generator.latent))
+    """ONNX: ``latent`` (N, Z + K) to ``logits`` (N, T, V), checked against torch."""
+    # Of labels too: the graph is to compute the network for any numbers.
+    example = torch.from_numpy(latents(0, 0, 3, generator.latent + generator.labels))
     return _graph(_Logits(generator), example, "latent", "logits")
 
 
 def critic_graph(critic: text.Critic, alphabet: Alphabet) -> bytes:
-    """ONNX: ``text`` (N, T, V), one-hot or probabilities, to ``score`` (N,), checked against torch."""
-    ids = torch.arange(3 * alphabet.length).remainder(alphabet.size).view(3, alphabet.length)
-    return _graph(critic, nn.functional.one_hot(ids, alphabet.size).float(), "text", "score")
+    """ONNX: ``text`` (N, T, V + K), one-hot or probabilities, to ``score`` (N,), checked against torch."""
+    channels = alphabet.size + critic.labels
+    ids = torch.arange(3 * alphabet.length).remainder(channels).view(3, alphabet.length)
+    return _graph(critic, nn.functional.one_hot(ids, channels).float(), "text", "score")
 
 
 def _graph(module: nn.Module, example: Tensor, source: str, target: str) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from torch import Tensor, nn
 
@@ -17,10 +17,19 @@ Terms = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """What one move is computed from.  real: (N, ...) samples of the data; latent: (N, Z) from N(0, 1)."""
+    """What one move is computed from, all that is random in its loss included but what networks draw themselves.
+
+    real: (N, ...) samples of the data.  latent: (N, Z) from N(0, 1), or (N, Z + K) with the labels of real after it.
+    mix: (N,), uniform on (0, 1), where between a real and a generated sample a penalty looks at the critic.
+    """
 
     real: Tensor
     latent: Tensor
+    mix: Tensor
+
+    def rows(self, which: slice) -> Batch:
+        """The batch of some of the samples."""
+        return Batch(*(getattr(self, each.name)[which] for each in fields(self)))
 
 
 @dataclass(frozen=True)

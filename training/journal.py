@@ -16,6 +16,7 @@ from torch import Tensor
 from model.errors import RunError
 from training.events import Events
 from training.runs import ALARM, drop_samples, is_look, write_all, write_whole, writing
+from training.updates import AverageOverRanks
 
 LOG = "log.jsonl"
 
@@ -36,6 +37,12 @@ class Means:
         for name, value in terms.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
         self._rounds += 1
+
+    def spread(self, average: AverageOverRanks) -> None:
+        """Put the means over all ranks in the place of this rank's own."""
+        if self._sums:
+            (values,) = average([torch.stack(list(self._sums.values()))])
+            self._sums = dict(zip(self._sums, values.unbind(), strict=True))
 
     def take(self) -> dict[str, float]:
         """The means since the last call.  Raises NonFiniteError naming a term that is not finite.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.alphabet import UNKNOWN, Alphabet, Ids
-from model.latents import latents
+from model.labels import UNCONDITIONAL, Labels
 from training.data.arrays import Images, Points
 from training.data.corpus import Corpus
 from training.evaluation.watch import Watch
@@ -86,11 +86,11 @@ class TextObserver:
     """Strings with their light scores and the collapse alarm."""
 
     def __init__(self, corpus: Corpus, latent: int) -> None:
-        self._alphabet, self._latent = corpus.alphabet, latent
+        self._alphabet, self._latent, self._labels = corpus.alphabet, latent, corpus.labels
         self._watch = Watch(corpus.train, corpus.held_out, corpus.alphabet, hashes=corpus.train_hashes, n=WATCHED)
 
     def look(self, generator: nn.Module) -> Look:
-        strings = generate_texts(generator, WATCHED, self._latent, self._alphabet)
+        strings = generate_texts(generator, WATCHED, self._latent, self._alphabet, labels=self._labels)
         scores = self._watch.scores(self._alphabet.encode(strings))
         written = "".join(line + "\n" for line in strings[:KEPT]).encode()
         return Look(".txt", written, scores, tuple(strings[:KEPT]), self._watch.alarm(scores))
@@ -104,25 +104,42 @@ def generate(generator: nn.Module, n: int, latent: int, seed: int = SAMPLE_SEED)
 
 
 @torch.no_grad()
-def generate_ids(generator: nn.Module, n: int, latent: int, alphabet: Alphabet, seed: int = SAMPLE_SEED) -> Ids:
-    """The likeliest symbols of strings 0 .. n - 1 of a seed, (n, T); the unknown character is never chosen."""
+def generate_ids(
+    generator: nn.Module,
+    n: int,
+    latent: int,
+    alphabet: Alphabet,
+    seed: int = SAMPLE_SEED,
+    labels: Labels = UNCONDITIONAL,
+) -> Ids:
+    """The likeliest symbols of strings 0 .. n - 1 of a seed, (n, T); the unknown character is never chosen.
+
+    labels: of a conditional generator; each string is of the one that it draws.
+    """
     device = next(generator.parameters()).device
     parts = []
-    for part in _latents(seed, n, latent, device):
-        probabilities = generator(part)
+    for part in _latents(seed, n, latent, device, labels):
+        probabilities = generator(part)[:, :, : alphabet.size]
         probabilities[:, :, UNKNOWN] = -1.0
         parts.append(probabilities.argmax(dim=2).cpu().numpy())
     return cast(Ids, np.concatenate(parts).astype(alphabet.dtype))
 
 
-def _latents(seed: int, n: int, latent: int, device: torch.device) -> Iterator[Tensor]:
+def _latents(seed: int, n: int, latent: int, device: torch.device, labels: Labels = UNCONDITIONAL) -> Iterator[Tensor]:
     for first in range(0, n, SLICE):
-        yield torch.from_numpy(latents(seed, first, min(SLICE, n - first), latent)).to(device)
+        yield torch.from_numpy(labels.rows(seed, first, min(SLICE, n - first), latent)).to(device)
 
 
-def generate_texts(generator: nn.Module, n: int, latent: int, alphabet: Alphabet, seed: int = SAMPLE_SEED) -> list[str]:
+def generate_texts(
+    generator: nn.Module,
+    n: int,
+    latent: int,
+    alphabet: Alphabet,
+    seed: int = SAMPLE_SEED,
+    labels: Labels = UNCONDITIONAL,
+) -> list[str]:
     """The strings that the exported model gives for a seed."""
-    return alphabet.decode(generate_ids(generator, n, latent, alphabet, seed))
+    return alphabet.decode(generate_ids(generator, n, latent, alphabet, seed, labels))
 
 
 def sheet(images: NDArray[np.float32]) -> bytes:

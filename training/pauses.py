@@ -1,11 +1,17 @@
-"""When a run leaves its rounds for a moment: what is due by the clock, and a signal."""
+"""When a run leaves its rounds for a moment: what is due by the clock, a signal, and the ranks' meetings."""
 
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from training.distributed import Ranks
+from training.loop import Training
+
+MEETING_SECONDS = 0.05  # between meetings of several ranks: what one costs is less than a hundredth of that
 
 
 class Interval:
@@ -29,10 +35,45 @@ class Interval:
         return True
 
 
+class Meetings:
+    """Between rounds, all ranks are given one clock and learn of every signal, so that they decide alike.
+
+    One process meets after every round.  Several do it every MEETING_SECONDS, and at the last round of all.
+    rounds: to be played before the next meeting.
+    """
+
+    def __init__(self, ranks: Ranks, training: Training, *, end: int | None) -> None:
+        """end: the last round of all, or None if the rounds have no end."""
+        self.rounds = 1
+        self._ranks, self._training, self._end = ranks, training, end
+        self._met = (training.round, training.seconds, training.cpu_seconds)
+
+    def meet(self, received: list[int]) -> int:
+        """Take over rank 0's clock and the processor time of all; returns a signal that came to any rank, 0 if none.
+
+        received: the signals that came to this rank.
+        """
+        training, (number, seconds, cpu_seconds) = self._training, self._met
+        mine = (training.seconds, training.cpu_seconds - cpu_seconds, received[0] if received else 0)
+        clocks, shares, numbers = zip(*self._ranks.gather(*mine), strict=True)
+        training.seconds, training.cpu_seconds = clocks[0], cpu_seconds + sum(shares)
+        self._met = (training.round, training.seconds, training.cpu_seconds)
+        self.rounds = 1
+        if self._ranks.count > 1 and training.round > number:
+            speed = (training.round - number) / max(training.seconds - seconds, 1e-9)
+            self.rounds = max(1, min(1000, int(MEETING_SECONDS * speed)))
+        if self._end is not None:
+            self.rounds = min(self.rounds, self._end - training.round)
+        return int(max(numbers))
+
+
 @contextmanager
 def signals() -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM, so that a round is ended and saved; a second one acts at once."""
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # a worker of Ray plays on a thread of its own
+        yield received
+        return
 
     def receive(number: int, frame: FrameType | None) -> None:
         received.append(number)

@@ -14,6 +14,7 @@ from training.configuration import Config, DataConfig
 from training.data import open_dataset
 from training.data.arrays import Images, Points
 from training.data.corpus import Corpus
+from training.distributed import own_device
 from training.loop import Training, choose_device, seed_torch, update_rule
 from training.networks.roles import Roles
 from training.runs import is_run, read_config, read_json
@@ -26,13 +27,13 @@ CORPUS = "corpus"
 def torch_as_asked(config: Config) -> Iterator[torch.device]:
     """The configured device, with the configured number of threads for as long as the block lasts.
 
-    Raises ConfigurationError if the device is not there.
+    Raises ConfigurationError if the device is not there, or if the ranks of this machine have too few of them.
     """
     before = torch.get_num_threads()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     try:
-        yield _device(config.device)
+        yield own_device(_device(config.device))
     finally:
         # The next run of this process may ask for none, and then the number is the process's own.
         if config.threads is not None:
@@ -46,17 +47,21 @@ def _device(name: str) -> torch.device:
         raise ConfigurationError(str(error)) from error
 
 
-def open_data(config: DataConfig, run: Path | None) -> Corpus | Images | Points:
+def open_data(config: DataConfig, run: Path | None, ranks: int = 1) -> Corpus | Images | Points:
     """The data of a run.  What can be read only once, standard input or a pipe, is kept in the run's folder.
 
-    run: the run that is started or continued, or None for none.
-    Raises as ``open_dataset`` does, and RunError if what the run keeps is damaged or no longer fits.
+    run: the run that is started or continued, or None for none.  ranks: how many processes read it.
+    Raises as ``open_dataset`` does, RunError if what the run keeps is damaged or no longer fits, and ConfigurationError
+    if several ranks would read what can be read only once.
     """
     if run is None:
         return open_dataset(config)
     if is_run(run) and (kept := kept_data(config, run)):
         return kept
-    return open_dataset(config, run / CORPUS if any(map(reads_once, config.sources)) else None)
+    streams = [source for source in config.sources if reads_once(source)]
+    if streams and ranks > 1:
+        raise ConfigurationError(f"{ranks} ranks cannot all read the stream {streams[0]}: write it to a file first")
+    return open_dataset(config, run / CORPUS if streams else None)
 
 
 def kept_data(config: DataConfig, run: Path) -> Corpus | None:
@@ -89,14 +94,15 @@ def reads_once(source: str) -> bool:
 def start(config: Config, dataset: Corpus | Images | Points, device: torch.device) -> tuple[Training, UpdateRule]:
     """The configured game on a dataset at round 0, and its update rule; weights are a function of the seed."""
     seed_torch(device, config.seed)
-    game = make_game(Roles(dataset.kind, dataset.shape, config.model), config)
+    game = make_game(Roles(dataset.kind, dataset.shape, config.model, len(dataset.labels)), config)
     return Training.start(game, config, device), update_rule(config)
 
 
 def describe(dataset: Corpus | Images | Points) -> list[str]:
     """What the data is, in a few sentences."""
     if isinstance(dataset, Corpus):
-        return dataset.report.sentences()
+        labelled = f"Every string is learned under its label, of which there are {len(dataset.labels)}."
+        return [*dataset.report.sentences(), *[labelled] * bool(dataset.labels)]
     return [f"{len(dataset)} {'images' if dataset.kind == 'image' else 'points'} of shape {dataset.shape}"]
 
 

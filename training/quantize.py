@@ -1,7 +1,7 @@
 """The generator in 8-bit integers, for ``charwgan serve --engine onnx-int8``, and what that changes in its strings.
 
 Static quantisation: the ranges of the activations are those of latents that are always the same, so that the same
-weights give the same graph.  N batch, T length, V alphabet, Z latent.
+weights give the same graph.  N batch, T length, V alphabet, Z latent, K labels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 from model.alphabet import Alphabet, Ids
 from model.decoding import likeliest
 from model.engines import INT8_GRAPH
-from model.latents import MAX_SEED, latents
+from model.labels import UNCONDITIONAL, Labels
+from model.latents import MAX_SEED
 from model.sampler import SLICE
 from training.evaluation.ngrams import js_divergence
 
@@ -33,11 +34,14 @@ CALIBRATION_BATCH = 64
 
 
 class Calibration(CalibrationDataReader):  # type: ignore[misc]
-    """The latents by which the ranges of activations are found, a batch at a time.  size: Z."""
+    """The latents by which the ranges of activations are found, a batch at a time, each with the label that it draws.
 
-    def __init__(self, size: int) -> None:
+    size: Z.
+    """
+
+    def __init__(self, size: int, labels: Labels) -> None:
         starts = range(0, CALIBRATION_SAMPLES, CALIBRATION_BATCH)
-        self._batches = iter([latents(CALIBRATION_SEED, start, CALIBRATION_BATCH, size) for start in starts])
+        self._batches = iter([labels.rows(CALIBRATION_SEED, start, CALIBRATION_BATCH, size) for start in starts])
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         """The input of the next run, or None after the last."""
@@ -56,7 +60,7 @@ def samples_of(folder: Path) -> int | None:
     return measured if isinstance(measured, int) and measured > 0 else SAMPLES
 
 
-def quantize(graph: bytes, size: int) -> bytes:
+def quantize(graph: bytes, size: int, labels: Labels = UNCONDITIONAL) -> bytes:
     """The generator's graph with its residual blocks in 8-bit integers; ``latent`` and ``logits`` as before.
 
     size: Z.  The first layer and the last stay fp32: they are a small share of the work, and the margins between
@@ -71,7 +75,7 @@ def quantize(graph: bytes, size: int) -> bytes:
         quantize_static(
             model,
             path,
-            Calibration(size),
+            Calibration(size, labels),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "Relu"],
             nodes_to_exclude=[last],
@@ -88,14 +92,22 @@ def quantize(graph: bytes, size: int) -> bytes:
 
 
 def compare(
-    graph: bytes, quantized: bytes, alphabet: Alphabet, size: int, *, n: int = SAMPLES, seed: int = SEED
+    graph: bytes,
+    quantized: bytes,
+    alphabet: Alphabet,
+    size: int,
+    labels: Labels = UNCONDITIONAL,
+    *,
+    n: int = SAMPLES,
+    seed: int = SEED,
 ) -> dict[str, Any]:
     """What quantisation changes in n strings of a seed, as it stands in a model's ``config.json`` under "int8".
 
-    size: Z.  changed: share of strings that are others.  unique: share of distinct strings of either graph.
+    size: Z.  labels: each string is of the one that it draws.
+    changed: share of strings that are others.  unique: share of distinct strings of either graph.
     js4: JS-4 with padding between the strings of the two, in bits; None if T < 4.
     """
-    before, after = (_ids(each, alphabet, size, n, seed) for each in (graph, quantized))
+    before, after = (_ids(each, alphabet, size, n, seed, labels) for each in (graph, quantized))
     texts, texts_int8 = alphabet.decode(before), alphabet.decode(after)
     return {
         "samples": n,
@@ -106,11 +118,11 @@ def compare(
     }
 
 
-def _ids(graph: bytes, alphabet: Alphabet, size: int, n: int, seed: int) -> Ids:
+def _ids(graph: bytes, alphabet: Alphabet, size: int, n: int, seed: int, labels: Labels = UNCONDITIONAL) -> Ids:
     """The likeliest symbols, (n, T), of strings 0 .. n - 1 of a seed."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     ids = np.empty((n, alphabet.length), dtype=alphabet.dtype)
     for start in range(0, n, SLICE):
-        rows = latents(seed, start, min(SLICE, n - start), size)
+        rows = labels.rows(seed, start, min(SLICE, n - start), size)
         ids[start : start + SLICE] = likeliest(session.run(["logits"], {"latent": rows})[0])
     return ids

@@ -110,7 +110,7 @@ def read_generated(content: Any) -> Generated:
     texts, model = tuple(content["texts"]), content["model"]
     attempted, accepted = (content.get(name, len(texts)) for name in ("attempted", "accepted"))
     identity = content["seed"], content.get("first", 0), model["name"], model["digest"]
-    further = (content.get(name) for name in ("scores", "latents", "labels"))
+    further = (content.get(name) for name in ("scores", "latents", "labels", "refused"))
     return Generated(texts, *identity, attempted, accepted, *further)
 
 

@@ -19,7 +19,11 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """The end of a stream.  accepted: strings it gave; attempted: strings tried for them."""
+    """The end of a stream.
+
+    accepted: strings it gave; attempted: strings tried for them; refused: how often each constraint
+    refused one, since the stream was last taken up.
+    """
 
     seed: int
     first: int
@@ -27,6 +31,7 @@ class Summary:
     digest: str
     attempted: int
     accepted: int
+    refused: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Generated(Sequence[str]):
     scores: Sequence[float] | None = None
     latents: Sequence[Sequence[float]] | None = None
     labels: Sequence[str] | None = None
+    refused: Mapping[str, int] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)

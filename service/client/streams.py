@@ -95,7 +95,8 @@ class Reception:
             raise AnswerError(f"the stream says it had {summary['accepted']} strings, and {self._received} came")
         if self._received < self._skip:
             raise ModelChangedError(f"{self._where()}: strings that had come no longer do")
-        return Summary(self.seed, self._first, model["name"], model["digest"], attempted, self.delivered)
+        identity = self.seed, self._first, model["name"], model["digest"]
+        return Summary(*identity, attempted, self.delivered, summary.get("refused"))
 
 
 def receiving(reception: Reception, policy: Policy) -> Script[Summary]:

@@ -7,15 +7,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 
+from service.errors import ProblemError
 from service.openapi import answers
 from service.registry import Slot
 from service.schemas import AdminModel, AdminModels
 from service.serving import serving_of
 
-router = APIRouter()
-REFUSALS = ("not-found", "unknown-model", "model-refused")
+
+async def no_body(request: Request) -> None:
+    """Refuse a body, for what it asks would be passed over in silence.  Raises ProblemError: 400."""
+    if body := await request.body():
+        detail = f"this path takes no body, got one of {len(body)} bytes: leave it out"
+        raise ProblemError("malformed-body", detail)
+
+
+router = APIRouter(dependencies=[Depends(no_body)])
+UNREAD = ("malformed-body", "body-timeout")
+UNNAMED = (*UNREAD, "not-found", "unknown-model")
+REFUSALS = (*UNNAMED, "model-refused")
 
 
 @router.get(
@@ -23,7 +34,7 @@ REFUSALS = ("not-found", "unknown-model", "model-refused")
     operation_id="admin_models",
     summary="Every version that is held",
     response_description="By model.",
-    responses=answers("versions"),
+    responses=answers("versions", *UNREAD),
 )
 async def admin_models(request: Request) -> AdminModels:
     """The version of each model that answers, the one before it, and the one that is loaded to follow."""
@@ -36,7 +47,7 @@ async def admin_models(request: Request) -> AdminModels:
     operation_id="admin_model",
     summary="The versions of a model that are held",
     response_description="The model's versions.",
-    responses=answers("loaded", "not-found", "unknown-model"),
+    responses=answers("loaded", *UNNAMED),
 )
 async def admin_model(request: Request, name: str) -> AdminModel:
     """The one that answers, the one before it, and the one that is loaded to follow."""

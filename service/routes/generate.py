@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import AsyncGenerator
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -112,8 +114,6 @@ def _check(wanted: GenerateRequest, form: Form, serving: Serving) -> None:
         raise _conflict("scores", f"scores need another form than {PLAIN.media_type}", "false, or another Accept")
     if wanted.latents and form in (CSV, PLAIN):
         raise _conflict("latents", f"latents need {JSON.media_type} or {NDJSON.media_type}", "false, or another Accept")
-    if wanted.deadline_s is not None and form.streams:
-        raise _conflict("deadline_s", f"deadline_s needs {JSON.media_type}: a stream has none", "absent for a stream")
 
 
 def _conflict(field: str, detail: str, bound: str) -> ProblemError:
@@ -139,19 +139,20 @@ def _job(wanted: GenerateRequest, form: Form, serving: Serving, version: Version
         scored=wanted.scores,
         shows_latents=wanted.latents,
         window=min(WINDOW, settings.max_strings_queued) if form.streams else None,
-        **({} if form.streams else {"deadline": perf_counter() + (wanted.deadline_s or settings.deadline_s)}),
+        deadline=perf_counter() + (wanted.deadline_s or (math.inf if form.streams else settings.deadline_s)),
     )
 
 
-def _made(job: Generation, attempted: int, accepted: int) -> dict[str, Any]:
+def _made(job: Generation, attempted: int, accepted: int, refused: Mapping[str, int]) -> dict[str, Any]:
     """What every answer says of how its strings came about."""
-    return {
+    content = {
         "seed": job.seed,
         "first": job.first,
         "model": job.version.identity,
         "attempted": attempted,
         "accepted": accepted,
     }
+    return content if job.rules is None else {**content, "refused": refused}
 
 
 def _headers(job: Generation) -> Headers:
@@ -166,7 +167,8 @@ def _count(serving: Serving, job: Generation, outcome: Outcome) -> None:
 
 def _whole(job: Generation, outcome: Outcome) -> Response:
     _require_some(job, outcome)
-    content: dict[str, Any] = {"texts": outcome.texts, **_made(job, outcome.attempted, len(outcome.texts))}
+    made = _made(job, outcome.attempted, len(outcome.texts), outcome.refused)
+    content: dict[str, Any] = {"texts": outcome.texts, **made}
     if outcome.labels:
         content["labels"] = outcome.labels
     if job.scored:
@@ -194,7 +196,7 @@ async def _streamed(job: Generation, form: Form, serving: Serving, request: Requ
 
     async def pieces() -> AsyncGenerator[bytes]:
         assert form.lines is not None
-        attempted = accepted = 0
+        attempted, accepted, refused = 0, 0, Counter[str]()
         if form is CSV:
             conditional = bool(job.version.artifact.labels)
             yield f"index,text{',label' * conditional}{',score' * job.scored}\r\n".encode()
@@ -202,18 +204,19 @@ async def _streamed(job: Generation, form: Form, serving: Serving, request: Requ
             async for outcome in serving.stream(ticket, request):
                 attempted += outcome.attempted
                 accepted += len(outcome.texts)
+                refused.update(outcome.refused)
                 _count(serving, job, outcome)
                 if outcome.texts:
                     yield form.lines(outcome).encode()
         except Exception as error:
-            if form is not NDJSON:
-                raise  # the connection is cut, which is how these forms tell
             problem = as_problem(error)
             serving.metrics.reject(problem.kind)
+            if form is not NDJSON:
+                raise  # the connection is cut, which is how these forms tell
             yield f"{encode({'error': problem.content()})}\n".encode()
             return
         if form is NDJSON:
-            yield f"{encode({'summary': _made(job, attempted, accepted)})}\n".encode()
+            yield f"{encode({'summary': _made(job, attempted, accepted, refused)})}\n".encode()
 
     return Stream(
         pieces(), f"{form.media_type}; charset=utf-8", _headers(job), ended=lambda: serving.end(ticket, request)

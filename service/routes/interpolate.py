@@ -13,6 +13,7 @@ from starlette.responses import Response
 from model.latents import slerp
 from service import examples
 from service.body import invalid, read_body
+from service.errors import given
 from service.forms import Whole
 from service.jobs import Decoded
 from service.labels import check_label
@@ -64,7 +65,7 @@ def latent_of(end: End, field: str, version: Version) -> NDArray[np.float32]:
     if len(end.latent) != size:
         field, bound = f"{field}.latent", f"an array of {size} numbers"
         detail = f"{field} must be {bound}, got {len(end.latent)}"
-        raise invalid([{"field": field, "detail": detail, "bound": bound, "given": len(end.latent)}])
+        raise invalid([{"field": field, "detail": detail, "bound": bound, "given": given(end.latent)}])
     return np.array(end.latent, dtype=np.float32)
 
 

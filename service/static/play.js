@@ -1,9 +1,10 @@
-// The playground: the address holds n, seed and model, so that a link reproduces what is shown; it never holds the key.
+// The playground: the address holds n, seed, model and label, so that a link reproduces what is shown; it never holds the key.
 
 const MOST_SEED = 2 ** 32; // drawn seeds stay short enough to read out; any up to 2^53 - 1 can be typed
 const $ = (id) => document.getElementById(id);
 let texts = [];
 let models = []; // none: not known yet
+const labels = new Map(); // names of labels by model, where they are known
 let inFlight = new AbortController();
 
 function drawSeed() {
@@ -15,20 +16,36 @@ function fromAddress() {
   $("n").value = asked.get("n") ?? String(Math.min(60, $("n").max || 60));
   $("seed").value = asked.get("seed") ?? String(drawSeed());
   offerModels(asked.get("model"));
+  offerLabels(asked.get("label"));
 }
 
-// One model needs no name.  What a link asks for is offered even if it is not served: the service says what is wrong.
+const served = (name) => models.some((model) => model.name === name);
+
 function offerModels(asked) {
-  const names = new Set([...models.map(({ name }) => name), ...(asked ? [asked] : [])]);
-  $("name").replaceChildren(...[...names].map((name) => new Option(name)));
-  const preferred = asked ?? models.find((model) => model.default)?.name;
-  if (preferred) $("name").value = preferred;
-  $("name").labels[0].hidden = names.size < 2;
+  offer("name", models.map(({ name }) => new Option(name)), asked, models.length ? " (not served)" : "");
+  if (!asked) $("name").value = models.find((model) => model.default)?.name ?? $("name").value;
 }
 
+function offerLabels(asked) {
+  const known = labels.get($("name").value);
+  const options = (known ?? []).map((name) => new Option(name));
+  offer("label", [new Option("drawn for each", ""), ...options], asked, known ? " (not known)" : "");
+}
+
+// What a link asks for is offered even if there is no such thing, and marked: the service says what is wrong.
+function offer(id, options, asked, mark) {
+  if (asked && options.every(({ value }) => value !== asked)) options.push(new Option(asked + mark, asked));
+  $(id).replaceChildren(...options);
+  if (asked) $(id).value = asked;
+  $(id).labels[0].hidden = options.length < 2;
+}
+
+// The one model that is served needs no name.
 function wanted() {
-  const many = $("name").options.length > 1;
-  return { n: $("n").valueAsNumber, seed: $("seed").valueAsNumber, ...(many ? { model: $("name").value } : {}) };
+  const [model, label] = [$("name").value, $("label").value];
+  const named = model && ($("name").options.length > 1 || !served(model));
+  const chosen = { ...(named ? { model } : {}), ...(label ? { label } : {}) };
+  return { n: $("n").valueAsNumber, seed: $("seed").valueAsNumber, ...chosen };
 }
 
 function toAddress(replace) {
@@ -44,8 +61,16 @@ async function knowBounds() {
 }
 
 async function knowModels(signal) {
-  models = (await ask("v1/models", { signal })).models;
-  offerModels($("name").value || null);
+  if (!models.length) {
+    models = (await ask("v1/models", { signal })).models;
+    offerModels($("name").value);
+  }
+  const name = $("name").value;
+  if (served(name) && !labels.has(name)) {
+    const model = await ask(`v1/models/${encodeURIComponent(name)}`, { signal });
+    labels.set(name, (model.labels ?? []).map((label) => label.name));
+  }
+  offerLabels($("label").value);
 }
 
 function showCall(body) {
@@ -55,12 +80,13 @@ function showCall(body) {
   $("call").textContent = `curl ${url}${key} \\\n  -H 'Content-Type: application/json' \\\n  -d '${data}'`;
 }
 
-function showTexts() {
-  $("texts").replaceChildren(...texts.map((text) => {
+function showTexts(labels = []) {
+  $("texts").replaceChildren(...texts.map((text, i) => {
     const item = document.createElement("li");
     item.dir = "auto";
     item.textContent = text || "(empty)";
     item.classList.toggle("empty", !text);
+    if (labels.length) item.append(Object.assign(document.createElement("small"), { textContent: labels[i] }));
     return item;
   }));
 }
@@ -71,20 +97,28 @@ function fail(message) {
   $("status").textContent = "";
 }
 
+function failed(error) {
+  models = []; // perhaps others by now
+  labels.clear();
+  fail(error instanceof TypeError ? "The service cannot be reached." : error.message);
+}
+
 async function ask(path, { headers = {}, ...options } = {}) {
   const key = $("key").value ? { Authorization: `Bearer ${$("key").value}` } : {};
   const answer = await fetch(path, { headers: { ...headers, ...key }, ...options });
   if (answer.ok) return answer.json();
-  if (answer.status === 401) askForKey();
+  if (answer.status === 401) throw new Error(askForKey());
   const problem = await answer.json().catch(() => ({})); // a proxy answers with a page
   throw new Error(problem.detail ?? `the service answered ${answer.status}`);
 }
 
+// Returns what to say to a person, who has a field for it and no header.
 function askForKey() {
   $("key").labels[0].hidden = false;
   $("key").required = true;
   $("key").focus();
   showCall(wanted());
+  return $("key").value ? "The service does not know this key." : "The service wants a key: put yours into the field.";
 }
 
 function busy(is) {
@@ -99,14 +133,14 @@ async function generate({ replace = false } = {}) {
   const started = performance.now();
   busy(true);
   try {
-    if (!models.length) await knowModels(signal);
+    await knowModels(signal);
     toAddress(replace);
     const body = wanted();
     showCall(body);
     const headers = { "Content-Type": "application/json" };
     const content = await ask("v1/generate", { method: "POST", headers, body: JSON.stringify(body), signal });
     texts = content.texts;
-    showTexts();
+    showTexts(content.labels);
     $("model").textContent = content.model.name;
     $("digest").textContent = content.model.digest.slice(0, 12);
     $("digest").title = `The model's digest: ${content.model.digest}`;
@@ -114,8 +148,7 @@ async function generate({ replace = false } = {}) {
     $("status").textContent = summary(performance.now() - started);
   } catch (error) {
     if (signal.aborted) return;
-    models = []; // perhaps others by now
-    fail(error instanceof TypeError ? "The service cannot be reached." : error.message);
+    failed(error);
   }
   busy(false);
 }
@@ -144,7 +177,11 @@ $("controls").addEventListener("submit", (event) => {
   event.preventDefault();
   generate();
 });
-$("name").addEventListener("change", () => generate());
+$("name").addEventListener("change", () => {
+  $("label").value = ""; // another model has others
+  generate();
+});
+$("label").addEventListener("change", () => generate());
 $("again").addEventListener("click", again);
 $("copy").addEventListener("click", () => copy(texts.join("\n") + "\n", "the strings"));
 $("link").addEventListener("click", () => copy(location.href, "the link"));
@@ -160,5 +197,6 @@ window.addEventListener("popstate", () => {
 
 await knowBounds().catch(() => {}); // the service itself knows them anyway
 fromAddress();
+await knowModels().catch(failed); // also where the fields are wrong, and nothing is generated
 showCall(wanted());
 generate({ replace: true });

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from chromium import Page
+from conditional_model import LABELS
 from model_versions import contents_of, put
 from running import Running, running
 from service_process import Process, expected, process
@@ -39,8 +41,29 @@ def several(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Itera
         yield service
 
 
+@pytest.fixture(scope="module")
+def conditional(conditional_model: Path, tiny_model: Path) -> Iterator[Process]:
+    """A conditional model, and one that is not."""
+    with process("--model", conditional_model, "--models", tiny_model.parent) as service:
+        service.said(r"\bserving\b", 2)
+        yield service
+
+
 def address(service: Running, query: str = "") -> str:
     return f"http://127.0.0.1:{service.port}/{query}"
+
+
+def options(tab: Page, selector: str) -> list[str]:
+    """What there is to choose from, as it is shown."""
+    return list(tab.get(f"[...document.querySelector('{selector}').options].map(option => option.text)"))
+
+
+def labelled(tab: Page) -> list[list[str]]:
+    """Each string that is shown, with the label beside it."""
+    texts(tab)
+    return list(
+        tab.get("[...document.querySelectorAll('#texts li')].map(li => [...li.childNodes].map(n => n.textContent))")
+    )
 
 
 def texts(tab: Page) -> list[str]:
@@ -78,11 +101,11 @@ def test_the_bounds_are_those_of_the_settings(tab: Page, service: Running) -> No
 def test_a_key_is_asked_for_and_kept_out_of_address_storage_and_call(tab: Page, locked: Running) -> None:
     tab.open(address(locked, "?n=3&seed=4"))
     tab.until("!document.querySelector('#error').hidden")
-    assert "a key is needed" in tab.text("#error")
+    assert tab.text("#error") == "The service wants a key: put yours into the field."
     assert tab.get("document.activeElement.id") == "key"
     tab.fill("#key", "another")
     tab.click("[type=submit]")
-    tab.until("document.querySelector('#error').textContent.includes('not known')")
+    tab.until("document.querySelector('#error').textContent === 'The service does not know this key.'")
     tab.fill("#key", KEY)
     tab.click("[type=submit]")
     tab.until("document.querySelectorAll('#texts li').length === 3")
@@ -129,8 +152,55 @@ def test_an_address_names_its_model_and_one_that_is_not_served_is_told(tab: Page
     tab.open(f"{several.url}/?n=3&seed=4&model=c")
     tab.until("!document.querySelector('#error').hidden")
     assert "no model of that name is served" in tab.text("#error")
+    assert options(tab, "#name") == ["a", "b", "c (not served)"]
     tab.fill("#name", "b")
     tab.until("document.querySelector('#model').textContent === 'b'")
+    assert tab.complaints == []
+
+
+def test_an_address_of_an_unknown_model_is_shown_as_it_is_where_nothing_can_be_asked(
+    tab: Page, service: Running
+) -> None:
+    tab.open(address(service, "?n=99999&model=zzz"))
+    assert texts(tab) == []
+    assert (options(tab, "#name"), hidden(tab, "#name")) == (["names", "zzz (not served)"], False)
+    assert '"model":"zzz"' in tab.text("#call")
+    tab.fill("#n", "3")
+    tab.fill("#name", "names")
+    tab.until("document.querySelectorAll('#texts li').length === 3")
+    assert (hidden(tab, "#label"), tab.complaints) == (True, [])
+
+
+def test_a_label_is_chosen_and_stands_beside_each_string(tab: Page, conditional: Process) -> None:
+    tab.open(f"{conditional.url}/?n=60&seed=4")
+    assert {label for _, label in labelled(tab)} == set(LABELS.names)
+    assert (options(tab, "#label"), hidden(tab, "#label")) == (["drawn for each", *LABELS.names], False)
+    tab.fill("#label", "fr")
+    tab.until("location.search.endsWith('label=fr')")
+    shown = labelled(tab)
+    answer = httpx.post(f"{conditional.url}/v1/generate", json={"n": 60, "seed": 4, "label": "fr"}).json()
+    assert shown == [[text, "fr"] for text in answer["texts"]]
+    assert '"label":"fr"' in tab.text("#call")
+    tab.get("history.back()")
+    tab.until("!location.search.includes('label')")
+    assert {label for _, label in labelled(tab)} == set(LABELS.names)
+
+
+def test_an_address_names_its_label_and_another_model_has_none_of_it(
+    tab: Page, conditional: Process, tiny_model: Path
+) -> None:
+    tab.open(f"{conditional.url}/?n=3&seed=4&model=countries&label=it")
+    assert [label for _, label in labelled(tab)] == ["it"] * 3
+    tab.fill("#name", tiny_model.name)
+    tab.until(f"document.querySelector('#model').textContent === '{tiny_model.name}'")
+    assert (texts(tab), hidden(tab, "#label")) == (
+        [text or "(empty)" for text in expected(tiny_model, 4, 3)],
+        True,
+    )
+    tab.open(f"{conditional.url}/?n=3&seed=4&model=countries&label=xx")
+    tab.until("!document.querySelector('#error').hidden")
+    assert "label must be one of the 3 labels" in tab.text("#error")
+    assert options(tab, "#label")[-1] == "xx (not known)"
     assert tab.complaints == []
 
 

@@ -12,7 +12,7 @@ import torch
 
 from model.artifact import Artifact
 from training import batch as batch_module
-from training import export, job
+from training import export, job, session
 from training.batch import Result, run_batch, to_json, to_table
 from training.display import PlainDisplay
 from training.observer import Look
@@ -169,7 +169,7 @@ class Collapsed:
 
 def test_a_collapse_stands_in_the_summary(write: Write, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(job, "observer_of", lambda *_: Collapsed())
+        patched.setattr(session, "observer_of", lambda *_: Collapsed())
         results = batch(write("names"))
     assert to_json(results)[0]["alarm"] == "round 2: collapse: all are alike"
     assert to_table(results).splitlines()[-1] == "warning: names: round 2: collapse: all are alike"

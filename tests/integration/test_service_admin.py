@@ -100,6 +100,19 @@ def test_what_cannot_be_done_is_said_and_what_answers_goes_on(operated: Operated
         assert operated.client.get(path).status_code == 200
 
 
+@pytest.mark.parametrize("body", [b"junk", b"{}", b"x" * 70_000], ids=["junk", "an object", "too much"])
+def test_a_body_is_refused_and_nothing_is_done(operated: Operated, tiny_model: Path, body: bytes) -> None:
+    put(operated.models / "one", noted(tiny_model, "newer"))
+    versions = operated.operator.get("/admin/models/one").json()
+    status, kind = (413, "body-too-large") if len(body) > 2**16 else (400, "malformed-body")
+    for method, path in (("GET", ""), ("GET", "/one"), *(("POST", f"/one/{verb}") for verb in VERBS)):
+        refused = operated.operator.request(method, f"/admin/models{path}", content=body)
+        detail = assert_problem(refused, status, kind)["detail"]
+        assert status == 413 or f"this path takes no body, got one of {len(body)} bytes" in detail
+    assert operated.operator.get("/admin/models/one").json() == versions
+    assert operated.operator.post("/admin/models/one/load", content=b"").status_code == 200
+
+
 def test_a_version_that_waits_changes_nothing_of_what_is_told_of_the_one_that_answers(
     operated: Operated, tiny_model: Path
 ) -> None:

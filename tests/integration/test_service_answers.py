@@ -108,6 +108,23 @@ CONFLICTS = {
 }
 
 
+UNMET: dict[str, tuple[object, object]] = {  # by field: its value, and how the answer shows it
+    "prefix": ("é", "a string of 1"),
+    "charset": ("éè", "a string of 2"),
+    "pattern": ("é+", "a string of 2"),
+    "min_length": (1000, 1000),
+    "novel": (True, "a boolean"),
+}
+
+
+@pytest.mark.parametrize(("field", "value", "shown"), [(field, *each) for field, each in UNMET.items()], ids=UNMET)
+def test_what_no_string_can_meet_is_shown_as_what_was_given(
+    service: Running, field: str, value: object, shown: object
+) -> None:
+    content = assert_problem(service.ask("/v1/generate", {field: value}), 422, "unsatisfiable")
+    assert (content["errors"][0]["field"], content["errors"][0]["given"]) == (field, shown)
+
+
 @pytest.mark.parametrize(("field", "body"), CONFLICTS.items(), ids=CONFLICTS)
 def test_what_does_not_fit_is_said_with_its_field(service: Running, field: str, body: dict[str, object]) -> None:
     content = assert_problem(service.ask("/v1/generate", body), 422, "invalid-field")

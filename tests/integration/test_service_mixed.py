@@ -31,7 +31,7 @@ CONSTRAINTS: Sequence[dict[str, Any]] = (
     {"pattern": "[a-m].*", "unique": True},
 )
 MOST_TRIED = 600
-Body = dict[str, Any]
+Body, Counts = dict[str, Any], dict[str, Any]
 
 
 def drawn(seed: int) -> list[Body]:
@@ -87,17 +87,21 @@ class Alone:
             known += self.sampler.texts(self.sampler.latents(body["seed"], first, size), parts)
         return known[:n]
 
-    def answer(self, body: Body) -> tuple[list[str], int]:
-        """Texts and how many were tried."""
+    def answer(self, body: Body) -> tuple[list[str], Counts]:
+        """Texts, how many were tried, and what refused the others."""
         rules, accepted, tried, seen = self.compiled(body), list[str](), 0, set[str]()
         if not rules.rejects:
-            return self.candidates(body, rules, body["n"]), body["n"]
+            return self.candidates(body, rules, body["n"]), {"attempted": body["n"], "accepted": body["n"]}
+        refused: dict[str, int] = {}
         while len(accepted) < body["n"] and tried < MOST_TRIED:
             text = self.candidates(body, rules, tried + 1)[-1]
             tried += 1
-            if rules.judge([text], seen)[0] is None:
+            reason = rules.judge([text], seen)[0]
+            if reason is None:
                 accepted.append(text)
-        return accepted, tried
+            else:
+                refused[reason] = refused.get(reason, 0) + 1
+        return accepted, {"attempted": tried, "accepted": len(accepted), "refused": refused}
 
 
 @pytest.mark.timeout(200)
@@ -111,13 +115,13 @@ def test_no_answer_depends_on_who_else_asks(tiny_model: Path) -> None:
     alone, identity = Alone(tiny_model), {"name": "tiny", "digest": Artifact.load(tiny_model).digest}
     refused = 0
     for body, (status, content) in zip(chain(*wanted), chain(*given), strict=True):
-        texts, attempted = alone.answer(body)
+        texts, counts = alone.answer(body)
         if not texts:
             refused += 1
             assert (status, json.loads(content)["type"]) == (422, "/docs#too-many-attempts"), body
             continue
         made = {"seed": body["seed"], "first": body["first"], "model": identity}
-        expected = {"texts": texts, **made, "attempted": attempted, "accepted": len(texts)}
+        expected = {"texts": texts, **made, **counts}
         assert (status, content) == (200, json.dumps(expected, separators=(",", ":"), ensure_ascii=False).encode()), (
             body
         )

@@ -21,6 +21,7 @@ from service_process import process
 
 from model.artifact import Artifact
 from service import examples
+from service.conventions import STATE, TRACE
 from service.errors import KINDS, MEDIA_TYPE
 from service.openapi import write
 from service.security import issue
@@ -114,7 +115,9 @@ def shape(value: object) -> object:
     """What two answers of one kind have in common: keys, kinds and counts, but not what only a model itself says."""
     match value:
         case dict():
-            return {key: None if key in ("config", "metrics") else shape(part) for key, part in value.items()}
+            return {
+                key: None if key in ("config", "metrics", "refused") else shape(part) for key, part in value.items()
+            }
         case list():
             return [shape(part) for part in value]
         case int() | float() if not isinstance(value, bool):
@@ -223,7 +226,7 @@ def test_who_needs_a_key_is_told_exactly(artifact: Artifact) -> None:
 
 
 def test_the_headers_of_an_answer_are_those_that_are_described(artifact: Artifact) -> None:
-    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    trace = {"traceparent": TRACE, "tracestate": STATE}
     with running(artifact=artifact, rate_limit=6) as service:
         answers = {path: each["responses"] for path, _, each in operations(service.client.get("/openapi.json").json())}
         for body, status in (({"n": 6}, "200"), ({"n": 6}, "429"), ({"n": 7}, "422")):
@@ -235,6 +238,33 @@ def test_the_headers_of_an_answer_are_those_that_are_described(artifact: Artifac
             assert described <= own or status == "422"  # a field is out of bounds before anything is counted
 
 
+def described_headers(status: str) -> set[str]:
+    """The names of the headers of answers of ``POST /v1/generate`` with this status."""
+    (told,) = (each for path, _, each in operations(COMMITTED["openapi.json"]) if path == "/v1/generate")
+    return {name.lower() for name in told["responses"][status]["headers"]}
+
+
+def test_the_headers_of_what_the_wire_refuses_are_described(service: Running) -> None:
+    refused = service.client.get("/", headers={"x-long": "x" * 40_000})
+    assert "x-request-id" in refused.headers
+    assert described_headers(str(refused.status_code)) == {"x-request-id"}
+
+
+def test_a_coding_that_is_not_taken_is_answered_with_the_one_that_is_described(service: Running) -> None:
+    headers = {"content-type": JSON, "content-encoding": "gzip"}
+    refused = service.client.post("/v1/generate", content=b"{}", headers=headers)
+    schema = COMMITTED["openapi.json"]["components"]["headers"]["Accept-Encoding"]["schema"]
+    assert refused.headers["accept-encoding"] == schema["const"]
+    assert "accept-encoding" in described_headers("415")
+
+
+def test_every_operation_says_which_headers_it_takes(service: Running) -> None:
+    for document in COMMITTED.values():
+        for path, _, operation in operations(document):
+            sent = {each["name"] for each in operation["parameters"] if each["in"] == "header"}
+            assert sent == {"X-Request-Id", "traceparent", "tracestate"}, path
+
+
 def test_the_description_names_the_bounds_of_the_settings() -> None:
     with running(max_n=17, max_stream_n=18, max_attempts=19, deadline_s=20) as service:
         fields = service.client.get("/openapi.json").json()["components"]["schemas"]["GenerateRequest"]["properties"]
@@ -243,4 +273,5 @@ def test_the_description_names_the_bounds_of_the_settings() -> None:
         assert fields["deadline_s"]["anyOf"][0]["maximum"] == 20
         assert service.post(n=17).status_code == 200
         assert "between 1 and 17, got 18" in assert_problem(service.post(n=18), 422, "invalid-field")["detail"]
-        assert "between 1 and 18, got 19" in assert_problem(service.post(n=19), 422, "invalid-field")["detail"]
+        told = assert_problem(service.post(n=19), 422, "invalid-field")["detail"]
+        assert "between 1 and 17 (in a stream 18), got 19" in told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from fake_engine import DEADLINE_S, FakeEngine
 from running import HEAD, assert_problem, running, until
 
@@ -67,3 +68,38 @@ def test_an_unforeseen_error_is_a_problem_that_tells_nothing() -> None:
         service.app.state.serving.batcher = None
         content = assert_problem(service.post(), 500, "internal-error")
         assert "NoneType" not in json.dumps(content)
+
+
+def test_a_stream_past_its_deadline_ends_with_a_line_that_says_so() -> None:
+    engine = FakeEngine()
+    engine.gated = True
+    with running(engine) as service:
+        answer = service.ask("/v1/generate", {"n": 5, "deadline_s": 0.1}, accept="application/x-ndjson")
+        (line,) = answer.text.splitlines()
+        assert answer.status_code == 200
+        assert json.loads(line)["error"]["type"].endswith("deadline-exceeded")
+        engine.open()
+
+
+def test_a_summary_says_which_constraint_refused_how_many() -> None:
+    with running() as service:
+        body = {"n": 5, "seed": 1, "max_length": 3, "max_attempts": 12}
+        answer = service.ask("/v1/generate", body, accept="application/x-ndjson")
+        summary = json.loads(answer.text.splitlines()[-1])["summary"]
+        assert (summary["attempted"], summary["accepted"]) == (5, 5)
+        assert summary["refused"] == {}
+        body["max_length"] = 2
+        answer = service.ask("/v1/generate", body, accept="application/x-ndjson")
+        summary = json.loads(answer.text.splitlines()[-1])["summary"]
+        assert (summary["attempted"], summary["accepted"]) == (12, 0)
+        assert summary["refused"] == {"max_length": 12}
+
+
+def test_a_reader_that_leaves_a_plain_stream_is_no_error_of_the_service(caplog: pytest.LogCaptureFixture) -> None:
+    with running() as service:
+        body = b'{"n": 10000000}'
+        with service.raw(f"{HEAD}Accept: text/plain\nContent-Length: {len(body)}", body) as connection:
+            assert connection.recv(100)
+        gone = 'charwgan_rejected_total{reason="client-gone"} 1.0'
+        until(lambda: gone in service.client.get("/metrics").text)
+        assert "an error in the application" not in caplog.text

@@ -19,7 +19,7 @@ from tensorboardX.proto.event_pb2 import Event
 from model.artifact import Artifact
 from model.errors import ArtifactError, ConfigurationError, RunError
 from model.novelty import Novelty
-from training import job
+from training import session
 from training.appraisal import appraise
 from training.configuration import Config
 from training.display import PlainDisplay, Progress
@@ -205,7 +205,7 @@ def test_a_collapse_is_in_the_log_in_the_result_and_in_the_report(
     corpus_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(job, "observer_of", lambda *_: Collapsed())
+        patched.setattr(session, "observer_of", lambda *_: Collapsed())
         _, display = play(corpus_file, tmp_path, 2)
     assert "warning: round 2: collapse: all are alike" in display.said
     assert list(read_log(tmp_path))[-1]["alarm"] == "collapse: all are alike"

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from fake_engine import FakeEngine, version
-from played_queue import Queue, expected, play
+from played_queue import Even, Queue, expected, play
 
 from service.batching import Rate
 from service.jobs import Generation
@@ -210,3 +210,16 @@ def test_a_request_is_in_one_run_at_a_time() -> None:
         assert (await large.result).texts == expected(0, 20)
 
     play(scenario, engine, runners=2)
+
+
+def test_strings_in_a_run_do_not_wait() -> None:
+    engine = FakeEngine(gated=True)
+
+    async def scenario(queue: Queue) -> None:
+        ticket = queue.submit(1, 20, rules=Even(), max_attempts=1000)
+        await queue.in_a_run()
+        assert queue.batcher.queued == 12  # eight are tried in the run, and may all be accepted
+        engine.permits.release(1000)
+        assert (await ticket.result).places == list(range(0, 40, 2))
+
+    play(scenario, engine)

@@ -106,3 +106,24 @@ def test_the_nearest_deadline_is_kept_whatever_came_before_it() -> None:
         assert (await patient.result).texts == expected(0, 10)
 
     play(scenario, engine, runners=1)
+
+
+def test_a_request_whose_scores_fail_fails_alone() -> None:
+    engine = FakeEngine(gated=True)
+
+    def no_scores(texts: object, labels: object = ()) -> None:
+        raise RuntimeError("the critic broke")
+
+    async def scenario(queue: Queue) -> None:
+        engine.scores = no_scores  # type: ignore[method-assign,assignment]
+        first = queue.submit(0, 1)
+        await queue.in_a_run()
+        scored, plain = queue.submit(1, 2, scored=True), queue.submit(2, 2)
+        engine.permits.release(100)
+        assert (await first.result).texts == expected(0, 1)
+        with pytest.raises(EngineError):
+            await scored.result
+        assert (await plain.result).texts == expected(2, 2)
+        assert engine.runs[1:] == [[*expected(1, 2), *expected(2, 2)]]  # one run had both
+
+    play(scenario, engine, runners=1)

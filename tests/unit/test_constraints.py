@@ -198,21 +198,19 @@ def test_what_no_string_can_meet_is_refused_at_once(constraints: Constraints, fi
 
 
 @pytest.mark.parametrize(
-    ("constraints", "field", "number"),
+    ("constraints", "field"),
     [
-        (Constraints(min_length=-1), "min_length", -1),
-        (Constraints(max_length=-7), "max_length", -7),
-        (Constraints(charset=""), "charset", 0),
-        (Constraints(pattern="a" * (MAX_CHARACTERS + 1)), "pattern", MAX_CHARACTERS + 1),
+        (Constraints(min_length=-1), "min_length"),
+        (Constraints(max_length=-7), "max_length"),
+        (Constraints(charset=""), "charset"),
+        (Constraints(pattern="a" * (MAX_CHARACTERS + 1)), "pattern"),
     ],
 )
-def test_what_is_no_constraint_is_told_apart_from_what_cannot_be_met(
-    constraints: Constraints, field: str, number: int
-) -> None:
+def test_what_is_no_constraint_is_told_apart_from_what_cannot_be_met(constraints: Constraints, field: str) -> None:
     error = refused(constraints)
     assert type(error) is InvalidConstraintError
     assert isinstance(error, ConfigurationError)
-    assert (error.field, error.given) == (field, number)
+    assert (error.field, error.given) == (field, getattr(constraints, field))
 
 
 @pytest.mark.parametrize(
@@ -238,7 +236,7 @@ def test_more_unique_strings_than_there_are_is_refused_at_once() -> None:
     assert compile_constraints(Constraints(unique=True, charset="ab", max_length=2), ALPHABET, n=7).rejects
     error = refused(Constraints(unique=True, charset="ab", max_length=2), n=8)
     assert type(error) is UnsatisfiableError
-    assert (error.field, error.given) == ("unique", 8)
+    assert (error.field, error.given) == ("unique", True)
     assert "at most 7 strings" in str(error)
     error = refused(Constraints(unique=True, prefix="ab", charset="abc", min_length=3, max_length=3), n=4)
     assert "at most 3 strings" in str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -139,8 +140,17 @@ def test_a_graph_of_another_model_is_refused_at_the_warm_up(tiny_model: Path, sa
     with pytest.raises(ArtifactError, match=r"generator\.onnx does not run"):
         Sampler(other, threads=1).warm_up()
     longer = replace(artifact, alphabet=Alphabet("ab", 9))
-    with pytest.raises(ArtifactError, match=r"must give finite logits \(2, 9, 4\), got \(2, 8, 28\)"):
+    with pytest.raises(ArtifactError, match=r"must give finite numbers \(2, 9, 4\), got \(2, 8, 28\)"):
         Sampler(longer, threads=1).warm_up()
+
+
+def test_a_critic_that_is_no_graph_is_refused_at_the_warm_up(tmp_path: Path, tiny_model: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path / "model")
+    (tmp_path / "model" / "critic.onnx").write_bytes(b"no graph")
+    artifact = Artifact.load(tiny_model)
+    digests = {**artifact.digests, "critic.onnx": hashlib.sha256(b"no graph").hexdigest()}
+    with pytest.raises(ArtifactError, match=r"critic\.onnx is not a graph that ONNX Runtime can read"):
+        Sampler(replace(artifact, path=tmp_path / "model", digests=digests), threads=1).warm_up()
 
 
 def test_a_file_that_is_no_graph_is_refused(tmp_path: Path, sampler: Sampler) -> None:

@@ -36,10 +36,17 @@ def test_the_bounds_themselves_are_accepted() -> None:
 
 def test_a_lower_bound_of_the_settings_is_kept_and_named() -> None:
     problem = problem_of(b'{"n": 10001}')
-    bound = "an integer between 1 and 10000"
+    bound = "an integer between 1 and 5 (in a stream 10000)"
     assert problem.errors == [
         {"field": "n", "detail": f"n must be {bound}, got 10001", "bound": bound, "given": 10_001}
     ]
+
+
+@pytest.mark.parametrize(("rate", "bound"), [(10, "1 and 5 (in a stream 10)"), (5, "1 and 5"), (4, "1 and 4")])
+def test_the_bound_of_streams_is_told_where_it_is_another(rate: int, bound: str) -> None:
+    schema = bounded(GenerateRequest, Settings(model=Path("names"), max_n=5, rate_limit=rate))
+    for value in ("0", "true", "20000000"):
+        assert f"n must be an integer between {bound}, got" in problem_of(b'{"n": %s}' % value.encode(), schema).detail
 
 
 BOUNDS = {
@@ -77,6 +84,20 @@ def test_what_lies_within_a_field_is_told_with_its_place(body: str, schema: type
     assert problem_of(body.encode(), schema).detail == detail
 
 
+NO_JSON = {
+    '{"prefix": "a': "Unterminated string starting at character 11",
+    '{"prefix": "\n"}': "Invalid control character at character 12",
+    '{"prefix": "\\q"}': "Invalid \\escape at character 12",
+    '{"n": 1} x': "Extra data at character 9",
+    "": 'it is empty; "{}" takes every default',
+}
+
+
+@pytest.mark.parametrize(("body", "told"), NO_JSON.items())
+def test_where_a_body_ceases_to_be_json_is_told_in_words_that_read_well(body: str, told: str) -> None:
+    assert problem_of(body.encode()).detail == f"the body must be JSON: {told}"
+
+
 def test_every_wrong_field_is_named_at_once() -> None:
     problem = problem_of(b'{"n": "3", "seed": -1, "m": 1}')
     assert [error["field"] for error in problem.errors] == ["n", "seed", None]
@@ -104,12 +125,10 @@ def test_any_bytes_are_accepted_or_refused_and_nothing_else(body: bytes) -> None
     assert status in {200, 400, 422}
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.floats() | st.integers() | st.text(st.characters(exclude_categories=())),
-        lambda inner: st.lists(inner),
-    )
-)
+SCALARS = st.none() | st.booleans() | st.floats() | st.integers() | st.text(st.characters(exclude_categories=()))
+
+
+@given(SCALARS | st.lists(SCALARS | st.lists(SCALARS)))
 def test_any_value_of_n_is_an_integer_in_bounds_or_refused(value: object) -> None:
     body = json.dumps({"n": value}).encode()
     if type(value) is int and 1 <= value <= 10_000:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model import labels as conditional
 from training.data.split import split_rows
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class _Arrays:
     train_labels: Labels | None = None
     held_out_labels: Labels | None = None
     label_names: tuple[str, ...] = ()
+    labels: ClassVar[conditional.Labels] = conditional.Labels()  # only text is learned under its labels
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,4 +1,7 @@
-"""A text corpus: read once, encoded once, kept as memory maps that the training draws rows from."""
+"""A text corpus: read once, encoded once, kept as memory maps that the training draws rows from.
+
+N rows, T length, V alphabet, K labels, 0 if no label was asked for.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from numpy.typing import NDArray
 
 from model.alphabet import Alphabet, Ids
 from model.errors import ArtifactError, DataError
+from model.labels import Labels
 from training.data.cleaning import TextSource
 from training.data.encoding import encode_corpus
 from training.data.repeats import write_sorted_hashes
@@ -32,12 +36,13 @@ if TYPE_CHECKING:
 
 # Goes up when the same sources and options would be prepared differently.
 _LAYOUT = 2
-Labels = NDArray[np.uint16]
+_COUNTED = 1 << 20  # labels in one go: counting widens them
+Positions = NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Strings as rows of ids: a ``Dataset`` of kind "text" and shape (T, V), with a held-out part.
+    """Strings as rows of ids: a ``Dataset`` of kind "text" and shape (T, V + K), with a held-out part.
 
     folder: holds train.npy and held_out.npy (ids, (N, T), uint8 or uint16), train_hashes.npy ((N,), uint64),
     tokenizer.json and corpus.json, and with labels train_labels.npy and held_out_labels.npy ((N,), uint16, positions
@@ -57,8 +62,8 @@ class Corpus:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(T, V)."""
-        return (self.alphabet.length, self.alphabet.size)
+        """(T, V + K)."""
+        return (self.alphabet.length, self.alphabet.size + len(self.labels))
 
     def __len__(self) -> int:
         return self.report.train
@@ -82,17 +87,34 @@ class Corpus:
         return hashes
 
     @cached_property
-    def train_labels(self) -> Labels | None:
+    def labels(self) -> Labels:
+        """What a model of this corpus can be asked for, with shares of the training rows; none if data.label is unset.
+
+        Raises DataError if a model cannot have such labels.
+        """
+        if self.train_labels is None:
+            return Labels()
+        counts = np.zeros(len(self.label_names), dtype=np.int64)
+        for start in range(0, len(self), _COUNTED):
+            counts += np.bincount(self.train_labels[start : start + _COUNTED], minlength=len(counts))
+        found = {"names": list(self.label_names), "shares": (counts / len(self)).tolist()}
+        try:
+            return Labels.from_json(found, "data.label")
+        except ArtifactError as error:
+            raise DataError(f"{error}: mend the labels, or leave data.label out") from error
+
+    @cached_property
+    def train_labels(self) -> Positions | None:
         """Position in label_names of each training row's label, (N,); None if no label was asked for."""
         return self._map("train_labels") if self.label_names else None
 
     @cached_property
-    def held_out_labels(self) -> Labels | None:
+    def held_out_labels(self) -> Positions | None:
         """Position in label_names of each held-out row's label, (N,); None if no label was asked for."""
         return self._map("held_out_labels") if self.label_names else None
 
     def draw(self, rows: NDArray[np.int64], device: torch.device) -> torch.Tensor:
-        """One-hot vectors of the given training rows, (N, T, V), float32, made on the device."""
+        """One-hot vectors of the given training rows and their labels, (N, T, V + K), float32, made on the device."""
         import torch
 
         ids = self.train[rows]
@@ -100,7 +122,11 @@ class Corpus:
         narrow = torch.from_numpy(ids if ids.dtype == np.uint8 else ids.astype(np.int32))
         index = narrow.to(device, non_blocking=True).long().unsqueeze(-1)
         one_hot = torch.zeros(len(ids), *self.shape, device=device)
-        return one_hot.scatter_(2, index, 1.0)
+        one_hot.scatter_(2, index, 1.0)
+        if self.train_labels is not None:
+            labels = torch.from_numpy(self.train_labels[rows].astype(np.int64)).to(device)
+            one_hot[torch.arange(len(ids), device=device), :, self.alphabet.size + labels] = 1.0
+        return one_hot
 
     def _map(self, name: str) -> NDArray[np.uint16]:
         mapped: NDArray[np.uint16] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)

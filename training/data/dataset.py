@@ -8,14 +8,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model.labels import Labels
+
 Kind = Literal["text", "image", "points"]
 
 
 class Dataset(Protocol):
     """Training samples of one kind, drawn by row.
 
-    kind: decides which networks play.  shape: of one sample as the critic sees it, (T, V) for text, (C, H, W) for
+    kind: decides which networks play.  shape: of one sample as the critic sees it, (T, V + K) for text, (C, H, W) for
     images, (D,) for points.  digest: hex SHA-256 of the samples and of how they were prepared.
+    labels: of text that is learned under its labels, else none; the K channels after its V say which is a sample's.
     """
 
     @property
@@ -24,6 +27,8 @@ class Dataset(Protocol):
     def shape(self) -> tuple[int, ...]: ...
     @property
     def digest(self) -> str: ...
+    @property
+    def labels(self) -> Labels: ...
     def __len__(self) -> int: ...
     def draw(self, rows: NDArray[np.int64], device: torch.device) -> torch.Tensor:
         """Samples at the given rows of the training part, (N, *shape), float32: one-hot for text."""

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from training.divergences import Divergence
 from training.game import Batch, Game, Terms
 
-CriticTerm = Callable[[nn.Module, Tensor, Tensor], Tensor]
-"""A further term of the critic, of (critic, real, fake)."""
+CriticTerm = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
+"""A further term of the critic, of (critic, real, fake, mix)."""
 
 
 def two_player(
@@ -41,7 +41,7 @@ def two_player(
         fake = generator(batch.latent)
         terms = {divergence.name: divergence.critic(*judge(batch.real, fake))}
         for name, term in (critic_terms or {}).items():
-            terms[name] = term(critic, batch.real, fake)
+            terms[name] = term(critic, batch.real, fake, batch.mix)
         return terms
 
     def generator_objective(batch: Batch) -> Terms:

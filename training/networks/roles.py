@@ -14,25 +14,21 @@ from training.networks import image, points
 
 @dataclass(frozen=True)
 class Roles:
-    """Builds networks for samples of one kind and shape, in the configured size."""
+    """Builds networks for samples of one kind and shape, in the configured size.
+
+    labels: K, how many labels stand after the V symbols of text.
+    """
 
     kind: Kind
     shape: tuple[int, ...]
     size: ModelConfig
+    labels: int = 0
 
     def generator(self) -> nn.Module:
-        """Latents (N, Z) to samples (N, *shape)."""
+        """Latents (N, Z + K) to samples (N, *shape)."""
         size = self.size
         if self.kind == "text":
-            length, symbols = self.shape
-            return text.Generator(
-                length=length,
-                size=symbols,
-                width=size.width,
-                depth=size.depth,
-                kernel=size.kernel,
-                latent=size.latent,
-            )
+            return text.Generator(**self._text(), latent=size.latent)
         if self.kind == "image":
             return image.Generator(shape=self.shape, width=size.width, latent=size.latent)
         return points.Generator(dimensions=self.shape[0], width=size.width, depth=size.depth, latent=size.latent)
@@ -41,8 +37,13 @@ class Roles:
         """Samples (N, *shape) to scores (N,).  batch_norm: for images only, and never under a penalty."""
         size = self.size
         if self.kind == "text":
-            length, symbols = self.shape
-            return text.Critic(length=length, size=symbols, width=size.width, depth=size.depth, kernel=size.kernel)
+            return text.Critic(**self._text())
         if self.kind == "image":
             return image.Critic(shape=self.shape, width=size.width, batch_norm=batch_norm)
         return points.Critic(dimensions=self.shape[0], width=size.width, depth=size.depth)
+
+    def _text(self) -> dict[str, int]:
+        """What both networks of text are told."""
+        (length, channels), size = self.shape, self.size
+        inner = {"width": size.width, "depth": size.depth, "kernel": size.kernel}
+        return {"length": length, "size": channels - self.labels, **inner, "labels": self.labels}

@@ -1,0 +1,103 @@
+"""Runs of small networks on data that lies in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model.labels import UNCONDITIONAL, Labels
+from training.catalogue import CATALOGUE, make_game
+from training.configuration import Config, resolve
+from training.data.dataset import Dataset, Kind
+from training.loop import Draws, Training, play, seed_torch, update_rule
+from training.networks.roles import Roles
+
+CPU = torch.device("cpu")
+SIZE = {
+    "model.width": 4,
+    "model.depth": 1,
+    "model.kernel": 3,
+    "model.latent": 3,
+    "batch_size": 6,
+    "n_critic": 2,
+    "ema": 0.9,
+}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A Dataset of samples (N, ...) that lie in memory; labels: of text (N, T, V + K)."""
+
+    kind: Kind
+    samples: Tensor
+    labels: Labels = UNCONDITIONAL
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.samples.shape[1:])
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.samples.numpy().tobytes()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def draw(self, rows: NDArray[np.int64], device: torch.device) -> Tensor:
+        return self.samples[torch.from_numpy(rows)].to(device)
+
+
+def data_of(kind: Kind) -> Dataset:
+    generator = torch.Generator().manual_seed(1)
+    if kind == "text":
+        ids = torch.randint(6, (40, 5), generator=generator)
+        return Memory(kind, nn.functional.one_hot(ids, 6).float())
+    shape = (40, 1, 8, 8) if kind == "image" else (40, 2)
+    return Memory(kind, torch.randn(shape, generator=generator).tanh())
+
+
+def configured(variant: str = "wgan-gp", **changed: Any) -> Config:
+    config, _ = resolve({"variant": {**CATALOGUE[variant].defaults, "variant": variant}, "test": {**SIZE, **changed}})
+    return config
+
+
+def begin(config: Config, data: Dataset) -> Training:
+    seed_torch(CPU, config.seed)
+    return Training.start(make_game(Roles(data.kind, data.shape, config.model, len(data.labels)), config), config, CPU)
+
+
+def rounds(training: Training, config: Config, data: Dataset, n: int) -> list[dict[str, Tensor]]:
+    draws = Draws(data, config.batch_size, config.model.latent, config.seed, CPU)
+    return list(islice(play(training, update_rule(config), draws, precision=config.precision), n))
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """Bit for bit, through nested states."""
+    if isinstance(one, Tensor):
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        for a, b in zip(one, other, strict=True):
+            assert_same(a, b)
+    else:
+        assert one == other
+
+
+def lasting(training: Training) -> dict[str, Any]:
+    """The state apart from the clocks."""
+    return {name: value for name, value in training.state_dict().items() if "seconds" not in name}
+
+
+def weights(training: Training) -> dict[str, list[Tensor]]:
+    return {name: [p.detach().clone() for p in player.parameters()] for name, player in training.game.players.items()}

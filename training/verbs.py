@@ -1,0 +1,146 @@
+"""The verbs that train and what follows from it; nothing heavy is imported before one of them needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from model.command import FILE, FOLDER, SEED_RANGE
+from model.terminal import importing
+from training.options import complete_data, configuration_options
+
+
+@click.command()
+@click.argument("data", nargs=-1, shell_complete=complete_data)
+@click.option("--run", type=FOLDER, help="The folder of the run.  [default: runs/NAME-OF-THE-DATA]")
+@click.option("--resume", is_flag=True, help="Continue the run in that folder.")
+@click.option("--allow-changes", is_flag=True, help="Continue although the configuration differs.")
+@click.option("--dry-run", is_flag=True, help="Print every key, its value and origin, and what the data is; then stop.")
+@configuration_options
+def train(
+    data: tuple[str, ...], run: Path | None, resume: bool, allow_changes: bool, dry_run: bool, **options: Any
+) -> None:
+    """Train on DATA, or continue a run.
+
+    DATA: files of lines, csv, tsv, jsonl or parquet (also .gz, .zst), globs, - for standard input, builtin:NAME
+    (names, docs, digits, ring, grid, swissroll) or hf:NAME.
+    """
+    with importing("train", "this verb"):
+        from training import entry
+    layers = entry.layers_of(data=data, run=run if resume else None, environment=os.environ, **options)
+    if dry_run:
+        click.echo(entry.dry_run(layers, run if resume else None))
+        return
+    if code := entry.conclude(entry.train(layers, run, resume=resume, allow_changes=allow_changes)):
+        sys.exit(code)
+
+
+@click.command()
+@click.argument("data", nargs=-1, shell_complete=complete_data)
+@click.option("--search", multiple=True, required=True, metavar="KEY=LOW..HIGH[:log]|KEY=A,B,C", help="Vary a key.")
+@click.option("--trials", default=20, show_default=True, type=click.IntRange(1), help="How many there shall be in all.")
+@click.option("--run", type=FOLDER, required=True, help="The folder of the sweep.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@configuration_options
+def sweep(
+    data: tuple[str, ...], search: tuple[str, ...], trials: int, run: Path, as_json: bool, **options: Any
+) -> None:
+    """Train on DATA again and again, and search the configuration whose strings are nearest to real ones.
+
+    Each trial is a run in the folder's trials/.  The same command goes on with a sweep that was interrupted, or with
+    one that shall have more trials.
+    """
+    with importing("train", "this verb"):
+        from training import entry
+    with importing("sweep", "this verb"):
+        from training.sweep import results, study
+    layers = entry.layers_of(data=data, run=None, environment=os.environ, **options)
+    asked = study.Sweep(run, layers, search)
+    played, signal = asked.play(trials)
+    click.echo(results.conclude(asked, played, as_json=as_json))
+    if signal is not None:
+        click.echo(f"interrupted by signal {signal}, saved; the same command goes on", err=True)
+        sys.exit(128 + signal)
+
+
+@click.command()
+@click.argument("jobs", nargs=-1, required=True, type=FILE)
+@click.option("--runs", type=FOLDER, default=Path("runs"), show_default=True, help="Where the runs are kept.")
+@click.option("--models", type=FOLDER, default=Path("models"), show_default=True, help="Where models are exported to.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def batch(jobs: tuple[Path, ...], runs: Path, models: Path, as_json: bool) -> None:
+    """Train JOBS, TOML files, one after the other.
+
+    Finished ones are skipped, interrupted ones resumed, and a failed one does not stop the rest.  Each result is
+    exported to the models folder under the name of its job file.  The exit code is 1 if a job failed.
+    """
+    with importing("train", "this verb"):
+        from training.batch import run_batch, to_json, to_table
+    results, code = run_batch(jobs, runs, models, os.environ)
+    click.echo(json.dumps(to_json(results), indent=2) if as_json else to_table(results))
+    sys.exit(code)
+
+
+@click.command()
+@click.argument("subject", metavar="MODEL-or-RUN", type=FOLDER)
+@click.option("--data", multiple=True, help="Real text.  [default: what it was trained on]")
+@click.option("-n", default=3000, show_default=True, type=click.IntRange(2, 1_000_000), help="Strings in every row.")
+@click.option("--seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of the strings.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate(subject: Path, data: tuple[str, ...], n: int, seed: int, as_json: bool) -> None:
+    """Print the table of scores: real text, Markov chains, and the model or run."""
+    with importing("train", "this verb"):
+        from training.appraisal import appraise
+    table, warning = appraise(subject, data, n=n, seed=seed)
+    if warning:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(json.dumps(table.to_dict(), ensure_ascii=False, indent=2) if as_json else table.plain(100))
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="The model's folder.")
+@click.option("--replace", is_flag=True, help="Replace a model that is there already.")
+@click.option(
+    "--int8/--no-int8",
+    default=None,
+    help="Add a graph in 8-bit integers, and measure what it changes.  [default: as the model that is replaced]",
+)
+@click.option("--int8-samples", type=click.IntRange(1, 1_000_000), help="Strings to measure it by.  [default: 5000]")
+def export(run: Path, out: Path, replace: bool, int8: bool | None, int8_samples: int | None) -> None:
+    """Make a model of RUN: safetensors, ONNX, tokenizer, scores and card in one folder."""
+    with importing("train", "this verb"):
+        from training.export import export_run
+        from training.quantize import SAMPLES, samples_of
+    if int8_samples is not None and not int8:
+        raise click.UsageError("--int8-samples needs --int8")
+    samples = (int8_samples or SAMPLES) if int8 else None
+    if int8 is None and replace and (samples := samples_of(out)) is not None:
+        click.echo(f"{out} has a graph in 8-bit integers, and gets one again: --no-int8 leaves it out", err=True)
+    digest = export_run(run, out, replace=replace, int8_samples=samples)
+    click.echo(f"{out}  {digest}")
+
+
+@click.command()
+def variants() -> None:
+    """List the games that can be played."""
+    with importing("train", "this verb"):
+        from training.catalogue import CATALOGUE
+    for entry in CATALOGUE.values():
+        click.echo(f"{entry.name:10}  {', '.join(entry.kinds):22}  {entry.summary}  {entry.source}")
+
+
+@click.command()
+def doctor() -> None:
+    """Say what this machine has, what is missing, and the command that mends it."""
+    from training.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        click.echo(f"{'ok     ' if finding.good else 'missing'}  {finding.name:14} {finding.detail}")
+    sys.exit(0 if all(finding.good or finding.optional for finding in findings) else 1)
