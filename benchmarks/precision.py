@@ -27,6 +27,7 @@ from torch.overrides import TorchFunctionMode
 
 from training.configuration import resolve
 from training.data import Corpus, open_dataset
+from training.evaluation.table import ScoreTable
 from training.loop import Draws, play
 from training.observer import SAMPLE_SEED, generate_ids
 from training.preparation import start
@@ -56,7 +57,7 @@ def rounded(value: Any) -> Any:
     return value.bfloat16().float() if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
-def scores(corpus: Corpus, keys: Mapping[str, Any], preset: str, rounds: int, n: int, *, bf16: bool) -> Any:
+def scores(corpus: Corpus, keys: Mapping[str, Any], preset: str, rounds: int, n: int, *, bf16: bool) -> ScoreTable:
     """The table of scores after some rounds."""
     config, _ = resolve({"flag": dict(keys)}, preset)
     training, rule = start(config, corpus, CPU)
@@ -67,10 +68,10 @@ def scores(corpus: Corpus, keys: Mapping[str, Any], preset: str, rounds: int, n:
                 raise ArithmeticError(f"not finite: {terms}")
     ids = generate_ids(training.average.module, n, config.model.latent, corpus.alphabet)
     samples = corpus.alphabet.encode(corpus.alphabet.decode(ids))
-    return score_samples(corpus, samples, n=n, seed=SAMPLE_SEED).to_dict()
+    return score_samples(corpus, samples, n=n, seed=SAMPLE_SEED)
 
 
-def line(name: str, values: Mapping[str, float], number: str = "8.4f") -> str:
+def line(name: str, values: Mapping[str, Any], number: str = "8.4f") -> str:
     """A row of the table that is printed."""
     return f"{name:24}" + "".join(f"{format(values[column], number):>{len(column) + 3}}" for column in COLUMNS)
 
@@ -87,7 +88,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="default: 1")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    found: dict[bool, list[Mapping[str, float]]] = {False: [], True: []}
+    found: dict[bool, list[Mapping[str, Any]]] = {False: [], True: []}
     print(f"{'':24}" + "".join(f"{column:>{len(column) + 3}}" for column in COLUMNS), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         keys = {"data.sources": (str(options.data.resolve()),), "data.max_length": options.length, "device": "cpu"}

@@ -30,14 +30,14 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at the machine; torch is asked for its version and CUDA without being needed."""
+    """Look at the machine; torch is asked what it can do here without being needed."""
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     return [
         Finding("python", sys.version_info >= (3, 11), f"{platform.python_version()} (3.11 or newer is needed)"),
         Finding("processors", True, f"{usable_processors()} usable of {os.cpu_count()}"),
         Finding("disk", free > 1, f"{free:.1f} GiB free here (1 is needed)"),
         *_packages(),
-        *_cuda(),
+        *_training(),
     ]
 
 
@@ -74,12 +74,26 @@ def _package(name: str, *, optional: bool) -> Finding:
         return Finding(name, False, remedy, optional)
 
 
-def _cuda() -> Iterator[Finding]:
+def _training() -> Iterator[Finding]:
+    """Which path training takes: the device, how rounds are played on it, and what bf16 is worth."""
     try:
         import torch
     except ImportError:
         return
-    if torch.cuda.is_available():
+    from training.arithmetic import bf16_instructions
+    from training.loop import choose_device
+
+    device = choose_device("auto")
+    if device.type == "cuda":
         yield Finding("cuda", True, torch.cuda.get_device_name(), optional=True)
+        yield Finding("rounds", True, "one CUDA graph each, where that proves to do the same", optional=True)
     else:
         yield Finding("cuda", False, "no CUDA device: training uses the CPU", optional=True)
+        threads = torch.get_num_threads()
+        yield Finding("rounds", True, f"step by step on {threads} thread{'s' * (threads > 1)}", optional=True)
+    if found := bf16_instructions(device):
+        yield Finding("bf16", True, f"{found}: --set precision=bf16 is faster than fp32 here", optional=True)
+    else:
+        yield Finding(
+            "bf16", False, "no instructions for it: keep precision = fp32, bf16 is slower here", optional=True
+        )

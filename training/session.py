@@ -24,6 +24,7 @@ from training.loop import Draws, play
 from training.observer import SAMPLE_SEED, Observer, generate_ids, observer_of
 from training.pauses import Interval, Meetings
 from training.preparation import cautions, describe, open_data, start
+from training.reference import SAMPLES, check_slopes
 from training.runs import (
     ALARM,
     SPEED,
@@ -72,6 +73,9 @@ class Session:
         place = {"rank": ranks.rank, "ranks": ranks.count}
         draws = Draws(self.dataset, config.batch_size, config.model.latent, config.seed, device, **place)
         say, average = self.display.say, ranks.average
+        # The whole job's batch, so that all ranks find the same.
+        whole = Draws(self.dataset, config.batch_size, config.model.latent, config.seed, device)
+        check_slopes(self.training.game, whole.of_round(0)().rows(slice(0, SAMPLES)), say)
         self.rounds = play(self.training, self.rule, draws, precision=config.precision, average=average, say=say)
         self.means, self.progress = Means(), Progress(f"{config.variant} on {', '.join(config.data.sources)}")
         self._flushed_at = (self.training.round, self.training.seconds)

@@ -67,8 +67,8 @@ async function knowModels(signal) {
   }
   const name = $("name").value;
   if (served(name) && !labels.has(name)) {
-    const model = await ask(`v1/models/${encodeURIComponent(name)}`, { signal });
-    labels.set(name, (model.labels ?? []).map((label) => label.name));
+    const model = await ask(`v1/models/${encodeURIComponent(name)}`, { signal }).catch(() => null);
+    if (model) labels.set(name, (model.labels ?? []).map((label) => label.name)); // strings come without it, too
   }
   offerLabels($("label").value);
 }

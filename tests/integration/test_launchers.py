@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
 import torch
 import yaml
@@ -201,7 +202,9 @@ def test_two_workers_of_ray_play_the_same_and_leave_no_process_behind(
     tmp_path: Path, expected: Path, ray_place: str
 ) -> None:
     (tmp_path / "job.toml").write_text(JOB, encoding="utf-8")
-    variables = {"HOME": ray_place, "RAY_TMPDIR": ray_place, "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+    # HOME: Ray leaves a key there.  The font cache of matplotlib, which is there too, would take long to make again.
+    variables = {"HOME": ray_place, "RAY_TMPDIR": ray_place, "MPLCONFIGDIR": matplotlib.get_cachedir()}
+    variables["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
     command = [sys.executable, "-m", "training.on_ray", "job.toml", "--run", "run", "--workers", "2"]
     out, _ = finish(command, tmp_path, **variables)
     assert f"run: {ROUNDS} rounds" in out

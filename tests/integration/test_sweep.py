@@ -32,7 +32,7 @@ ROOT = Path(charwgan.__file__).parent
 SMALL = "preset=tiny device=cpu threads=1 model.width=4 model.depth=1 model.latent=8 batch_size=16 max_rounds=3"
 SEARCH = ("lr_critic=1e-4..1e-2:log", "model.width=4,8", "n_critic=1..2")
 TRIALS = 3
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 Make = Callable[..., Sweep]
 
 

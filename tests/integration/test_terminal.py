@@ -171,6 +171,17 @@ def test_a_variable_of_training_of_the_service_or_of_an_orchestrator_is_let_pass
     charwgan.check_environment()
 
 
+@pytest.mark.parametrize("verb", ["train", "sweep", "batch", "serve"])
+def test_help_is_given_whatever_variables_there_are(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHARWGAN_PROT", "1")
+    monkeypatch.setattr(sys, "argv", ["charwgan", verb, "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        charwgan.main()
+    assert (stopped.value.code, capsys.readouterr().out.startswith("Usage: charwgan")) == (0, True)
+
+
 def completed(*arguments: str) -> list[str]:
     *before, incomplete = arguments
     found = ShellComplete(charwgan.cli, {}, "charwgan", "_CHARWGAN_COMPLETE").get_completions(before, incomplete)

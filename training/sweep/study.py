@@ -110,8 +110,7 @@ class Sweep:
         """Play a trial and tell the study; or return the signal that came, and leave the trial open."""
         run = self.run_of(number)
         try:
-            with Watching(trial, looks) as display:
-                outcome = train_run(self.config(values), run, display, resume=is_run(run))
+            outcome = train_run(self.config(values), run, Watching(trial, looks), resume=is_run(run))
             if outcome.signal is not None:
                 return outcome.signal
             facts = self._facts(outcome)

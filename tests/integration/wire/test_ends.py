@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -20,6 +21,14 @@ def test_an_application_learns_that_its_client_has_gone() -> None:
             assert service.entered.wait(DEADLINE_S)
             assert not service.lost.is_set()
         assert service.lost.wait(DEADLINE_S)
+
+
+def test_a_client_that_shuts_its_sending_side_counts_as_gone() -> None:
+    with running() as service, service.connect(GET.replace(b"/ ", b"/slow ")) as connection:
+        assert service.entered.wait(DEADLINE_S)
+        connection.shutdown(socket.SHUT_WR)
+        assert service.lost.wait(DEADLINE_S)
+        assert everything(connection) == b""
 
 
 @pytest.mark.usefixtures("logs")
