@@ -16,6 +16,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     """Runs a verb in an empty folder; returns exit code, standard output and standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CHARWGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("CHARWGAN_KEY", raising=False)
 
     def call(*arguments: str | Path) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["charwgan", *map(str, arguments)])

@@ -8,28 +8,10 @@ from pathlib import Path
 
 import pytest
 from client_server import Answer, Asked, Open, expected, problem, streamed
+from command import Run
 
-import charwgan
 from model.artifact import Artifact
 from model.sampler import Sampler
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs a verb in an empty folder; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CHARWGAN_KEY", raising=False)
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["charwgan", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            charwgan.main()
-        out, err = capsys.readouterr()
-        return int(stopped.value.code or 0), out, err
-
-    return call
 
 
 def of_model(model: Path) -> Callable[[Asked], Answer]:
