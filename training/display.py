@@ -91,16 +91,8 @@ class PlainDisplay:
             self.say("    " + " | ".join(visible(line) for line in progress.lines[:FRESH]))
 
 
-class SilentDisplay:
+class SilentDisplay(PlainDisplay):
     """Shows nothing: of several ranks, one speaks."""
-
-    def __enter__(self) -> SilentDisplay:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
 
     def say(self, message: str) -> None:
         """Nothing."""

@@ -64,8 +64,25 @@ def test_the_unknown_symbol_is_never_chosen(engine: Sampler) -> None:
     assert not (engine.ids(latents, parts_of(1000)) == UNKNOWN).any()
 
 
-def test_a_healthy_network_warms_up(engine: Sampler) -> None:
+def test_the_warm_up_runs_both_networks_and_keeps_no_critic(engine: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[tuple[str, tuple[int, ...]]] = []
+
+    def watch(name: str) -> None:
+        method = getattr(engine, name)
+
+        def watched(*arguments: object) -> object:
+            result = method(*arguments)
+            ran.append((name, result.shape))
+            return result
+
+        monkeypatch.setattr(engine, name, watched)
+
+    watch("logits")
+    watch("scores")
     engine.warm_up()
+    alphabet = engine.artifact.alphabet
+    assert ran == [("logits", (2, alphabet.length, alphabet.size)), ("scores", (2,))]
+    assert "_scorer" not in vars(engine)
 
 
 def test_logits_are_nearly_those_of_fp32(engine: Sampler, onnx: Sampler) -> None:

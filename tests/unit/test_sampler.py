@@ -130,10 +130,6 @@ def test_no_texts_have_no_scores(scorer: Scorer) -> None:
     assert scorer.scores([]).shape == (0,)
 
 
-def test_a_healthy_graph_warms_up(sampler: Sampler) -> None:
-    sampler.warm_up()
-
-
 def test_a_graph_of_another_model_is_refused_at_the_warm_up(tiny_model: Path, sampler: Sampler) -> None:
     artifact = Artifact.load(tiny_model)
     other = replace(artifact, config={"model": {"latent": 17}})

@@ -8,33 +8,13 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from settings_files import ADMIN_KEY, MODEL, complaint, secret_file, toml
 
 from model.errors import ConfigurationError
 from service.settings import SECRETS, Settings, bound
 from service.settings_sources import environment_name, flag_name, resolve, resolve_with_origins
 
 ROOT = Path(__file__).parents[2]
-MODEL = {"model": "m"}
-ADMIN_KEY = "correct horse battery staple"
-
-
-def toml(folder: Path, text: str) -> Path:
-    path = folder / "service.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def secret_file(folder: Path, text: str) -> Path:
-    path = folder / "secret"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def complaint(flags: dict[str, object], environment: dict[str, str] | None = None) -> str:
-    with pytest.raises(ConfigurationError) as refused:
-        resolve(flags, environment or {})
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
 
 
 def test_a_flag_beats_the_environment_which_beats_the_default() -> None:

@@ -9,33 +9,13 @@ import click
 import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
+from settings_files import ADMIN_KEY, MODEL, complaint, secret_file, toml
 
 import charwgan
 from model.errors import ConfigurationError
 from service.settings import Settings
 from service.settings_listing import listing, passed_over, settings_table, to_text
 from service.settings_sources import FLAGS, resolve
-
-MODEL = {"model": "m"}
-ADMIN_KEY = "correct horse battery staple"
-
-
-def toml(folder: Path, text: str) -> Path:
-    path = folder / "service.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def secret_file(folder: Path, text: str) -> Path:
-    path = folder / "secret"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def complaint(flags: dict[str, object], environment: dict[str, str] | None = None) -> str:
-    with pytest.raises(ConfigurationError) as refused:
-        resolve(flags, environment or {})
-    return str(refused.value)
 
 
 def test_the_value_of_a_secret_is_never_shown(tmp_path: Path) -> None:
