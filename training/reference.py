@@ -159,12 +159,19 @@ def _moved_loss(game: Game, name: str, batch: Batch, slope: Slope, directions: G
 
 @contextmanager
 def _in_float64(game: Game, batch: Batch) -> Iterator[Batch]:
-    """The batch, while it and all networks are in float64; going there and back changes no weight."""
-    dtypes = {name: game.parameters(name)[0].dtype for name in game.players}
+    """The batch, while it and all networks are in float64; then their own tensors stand where they stood.
+
+    The very ones, and not equal ones: an average follows the memory that the weights lay in when it was made.
+    """
+    modules = [module for player in game.players.values() for module in player.modules()]
+    weights = [(parameter, parameter.data) for name in game.players for parameter in game.parameters(name)]
+    buffers = [(module, dict(module._buffers)) for module in modules]
     for player in game.players.values():
         player.double()
     try:
         yield Batch(*(getattr(batch, each.name).double() for each in fields(batch)))
     finally:
-        for name, player in game.players.items():
-            player.to(dtypes[name])
+        for parameter, data in weights:
+            parameter.data = data
+        for module, own in buffers:
+            module._buffers.update(own)

@@ -73,9 +73,6 @@ class Session:
         place = {"rank": ranks.rank, "ranks": ranks.count}
         draws = Draws(self.dataset, config.batch_size, config.model.latent, config.seed, device, **place)
         say, average = self.display.say, ranks.average
-        # The whole job's batch, so that all ranks find the same.
-        whole = Draws(self.dataset, config.batch_size, config.model.latent, config.seed, device)
-        check_slopes(self.training.game, whole.of_round(0)().rows(slice(0, SAMPLES)), say)
         self.rounds = play(self.training, self.rule, draws, precision=config.precision, average=average, say=say)
         self.means, self.progress = Means(), Progress(f"{config.variant} on {', '.join(config.data.sources)}")
         self._flushed_at = (self.training.round, self.training.seconds)
@@ -94,6 +91,9 @@ class Session:
         if self.ranks.count > 1:
             self.display.say(f"{self.ranks.count} ranks, each with {size} samples of a batch")
         self.training, self.rule = start(self.config, self.dataset, device)
+        # By the weights and a batch of the beginning, which are the same on every rank and whenever a run goes on.
+        draws = Draws(self.dataset, self.config.batch_size, self.config.model.latent, self.config.seed, device)
+        check_slopes(self.training.game, draws.of_round(0)().rows(slice(0, SAMPLES)), self.display.say)
         if self.ranks.first:
             self._check_data()
             self._restore(device)

@@ -60,6 +60,9 @@ def test_what_is_right_is_left_as_it_is(variant: str, kind: Kind) -> None:
     rounds(undisturbed, config, data, 2)
     for name, expected in weights(undisturbed).items():
         assert all(torch.equal(one, other) for one, other in zip(weights(training)[name], expected, strict=True))
+    # The average follows the memory that the weights lay in when it was made.
+    followed, expected = (each.average.module.state_dict() for each in (training, undisturbed))
+    assert all(torch.equal(followed[key], value) for key, value in expected.items())
 
 
 class Doubled(Critic):
