@@ -15,7 +15,7 @@ import click
 
 from model.command import FILE, FOLDER, SEED_RANGE, Verbs, run
 from service.verbs import config, keys, serve
-from training.verbs import batch, doctor, evaluate, export, sweep, train, variants
+from training.verbs import batch, doctor, evaluate, export, lab, sweep, train, variants
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -128,7 +128,7 @@ def check_environment() -> None:
     from model.environment import refuse_unknown
     from service.settings import Settings
     from service.settings_sources import CONFIG, environment_name
-    from training.configuration import environment_names
+    from training.layering import environment_names
 
     refuse_unknown(os.environ, {*environment_names(), *map(environment_name, (CONFIG, *Settings.model_fields))})
 
@@ -147,7 +147,7 @@ def checked(verb: click.Command) -> click.Command:
     return verb
 
 
-for each in (evaluate, export, variants, doctor, keys, config, *map(checked, (train, sweep, batch, serve))):
+for each in (evaluate, export, variants, lab, doctor, keys, config, *map(checked, (train, sweep, batch, serve))):
     cli.add_command(each)
 
 

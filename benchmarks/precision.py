@@ -25,9 +25,9 @@ from torch import Tensor
 from torch.nn.functional import linear
 from torch.overrides import TorchFunctionMode
 
-from training.configuration import resolve
 from training.data import Corpus, open_dataset
 from training.evaluation.table import ScoreTable
+from training.layering import resolve
 from training.loop import Draws, play
 from training.observer import SAMPLE_SEED, generate_ids
 from training.preparation import start

@@ -33,20 +33,28 @@ class Labels:
     """What a model's strings can be asked to be; false for a model that is not conditional.
 
     names: K, in the order of their coordinates.  shares: of each among the training strings, float64 (K,).
+    judged: whether the critic takes them too; False for the branches of a generator, whose strings it judges alike.
     """
 
     names: tuple[str, ...] = ()
     shares: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    judged: bool = True
+
+    @classmethod
+    def of_branches(cls, count: int) -> Labels:
+        """The branches of a generator, "1" to ``count``, of equal shares; none of one that has none."""
+        return cls(tuple(map(str, range(1, count + 1))), np.full(count, 1 / count), False) if count else cls()
 
     @classmethod
     def from_json(cls, value: object, where: Path | str) -> Labels:
-        """Those of a model's configuration, {"names": [...], "shares": [...]}, or None for none.
+        """Those of a model's configuration, {"names": [...], "shares": [...], "judged": true}, or None for none.
 
         where: it stands, for messages.  Raises ArtifactError for what labels cannot be.
         """
         if value is None:
             return cls()
-        names, shares = (value.get(key) if isinstance(value, dict) else None for key in ("names", "shares"))
+        told = value if isinstance(value, dict) else {}
+        names, shares, judged = told.get("names"), told.get("shares"), told.get("judged", True)
         if not isinstance(names, list) or not isinstance(shares, list) or len(names) != len(shares):
             raise ArtifactError(f"{where}: labels must have an array of names, and one of as many shares")
         if not 1 <= len(names) <= MOST:
@@ -59,7 +67,9 @@ class Labels:
             raise ArtifactError(f"{where}: every share of a label must be a number from 0 to 1")
         if abs((total := math.fsum(shares)) - 1) > ROUNDING:
             raise ArtifactError(f"{where}: the shares of the labels must sum to 1, got {total:g}")
-        return cls(tuple(names), np.array(shares, dtype=np.float64))
+        if not isinstance(judged, bool):
+            raise ArtifactError(f"{where}: whether labels are judged must be true or false")
+        return cls(tuple(names), np.array(shares, dtype=np.float64), judged)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -101,7 +111,8 @@ class Labels:
 
     def to_json(self) -> dict[str, Any]:
         """As ``from_json`` reads them."""
-        return {"names": list(self.names), "shares": self.shares.tolist()}
+        unjudged = {} if self.judged else {"judged": False}
+        return {"names": list(self.names), "shares": self.shares.tolist(), **unjudged}
 
     def listed(self) -> list[dict[str, Any]]:
         """Each name and its share, as JSON has them."""
@@ -118,13 +129,19 @@ class Labels:
         return [self.names[position] for position in rows[:, -len(self) :].argmax(axis=1)]
 
     def of_texts(self, names: Sequence[str], n: int) -> Positions:
-        """The label of each of n texts for the critic, (n,), or (0,) for a model that is not conditional.
+        """The label of each of n texts for the critic, (n,), or (0,) where it takes none.
 
-        Raises ConfigurationError unless every text has a label of the model, or none where there are no labels.
+        Raises ConfigurationError unless every text has a label of the model, or none where the critic takes none.
         """
-        if self and len(names) != n:
+        if self.channels and len(names) != n:
             raise ConfigurationError(f"the model is conditional: say of which label the texts are; it has {self}")
-        return np.array([self.position(name) for name in names], dtype=np.intp)
+        positions = np.array([self.position(name) for name in names], dtype=np.intp)
+        return positions if self.channels else positions[:0]
+
+    @property
+    def channels(self) -> int:
+        """How many the critic takes after the symbols: K, or 0 where it takes no labels."""
+        return len(self) if self.judged else 0
 
     @cached_property
     def _positions(self) -> dict[str, int]:

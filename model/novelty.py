@@ -25,7 +25,6 @@ from model.errors import ArtifactError
 HASHES = "training-hashes.safetensors"
 KEY_BYTES = 16
 HASH_BYTES = 8
-SLICE = 65536  # training strings that are text at the same time
 
 Hashes = NDArray[np.uint64]
 
@@ -42,24 +41,25 @@ class Novelty:
 
     @classmethod
     def of(cls, rows: Ids, alphabet: Alphabet, digest: str) -> Novelty:
-        """The hashes of training rows (N, T), which may be a memory map: only a slice is in memory as text.
+        """The hashes of training rows (N, T), all of them text at the same time.
 
         digest: of the data; the key is derived from it, so that the same data gives the same file.
+        """
+        keyed = cls.keyed(digest)
+        return cls(keyed.key, np.unique(keyed.hash_rows(rows, alphabet)))
+
+    @classmethod
+    def keyed(cls, digest: str) -> Novelty:
+        """No training strings yet, with the key of the data of that digest."""
+        key = hashlib.blake2b(digest.encode(), digest_size=KEY_BYTES, person=b"charwgan novelty").digest()
+        return cls(key, np.empty(0, np.uint64))
+
+    def hash_rows(self, rows: Ids, alphabet: Alphabet) -> Hashes:
+        """The keyed hashes of rows (N, T), (M,).
+
         A row with an unknown character is left out: what it stood for is lost, and the model never writes one.
         """
-        key = hashlib.blake2b(digest.encode(), digest_size=KEY_BYTES, person=b"charwgan novelty").digest()
-        empty = cls(key, np.empty(0, np.uint64))
-        hashes, filled = np.empty(len(rows), np.uint64), 0
-        for start in range(0, len(rows), SLICE):
-            part = np.asarray(rows[start : start + SLICE])
-            found = empty.hash(alphabet.decode(part[(part != UNKNOWN).all(axis=1)]))
-            hashes[filled : filled + len(found)] = found
-            filled += len(found)
-        hashes = hashes[:filled]
-        hashes.sort()
-        distinct = np.ones(filled, dtype=np.bool_)
-        np.not_equal(hashes[1:], hashes[:-1], out=distinct[1:])
-        return cls(key, hashes[distinct])
+        return self.hash(alphabet.decode(rows[(rows != UNKNOWN).all(axis=1)]))
 
     @cached_property
     def _fresh(self) -> hashlib.blake2b:

@@ -151,9 +151,9 @@ class Scorer:
     def score(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The critic's score of each text, (N,), N <= SLICE, from its ids (N, T) and, after them, its label (N, 1)."""
         length, size = self.artifact.alphabet.length, self.artifact.alphabet.size
-        one_hot = np.zeros((len(rows), length, size + len(self.artifact.labels)), dtype=np.float32)
+        one_hot = np.zeros((len(rows), length, size + self.artifact.labels.channels), dtype=np.float32)
         np.put_along_axis(one_hot, rows[:, :length, np.newaxis], 1.0, axis=2)
-        if self.artifact.labels:
+        if self.artifact.labels.channels:
             one_hot[np.arange(len(rows)), :, size + rows[:, length]] = 1.0
         scores: NDArray[np.float32] = self._session.run(["score"], {"text": one_hot})[0]
         return scores

@@ -9,89 +9,20 @@ generator after the latent, the critic after the channels of the text at every p
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv_transpose1d, linear
+from torch.nn.functional import linear
 
-RESIDUAL = 0.3  # weight of a block's branch, as in the paper's code
-
-Rectified = tuple[Tensor, Tensor]
-"""What the two ReLUs of a block give, (N, C, T) each."""
+from model.blocks import NORMS, RESIDUAL, Rectified, ResidualBlock, block_of, initialize, norm, transposed
+from model.branches import Branched, Heads, VirtualBatchNorm
 
 Step = tuple[Tensor, Rectified]
 """What enters a block, (N, C, T), and what its ReLUs give."""
-
-
-def initialize(module: nn.Module) -> None:
-    """Uniform weights of variance 4 / (inputs + outputs) in a convolution, half that in a linear layer, no bias.
-
-    So does the paper's code.  Torch's own default is so small that training spends its first thousand rounds growing
-    the weights.
-    """
-    if isinstance(module, nn.Conv1d | nn.Linear):
-        nn.init.xavier_uniform_(module.weight, gain=2**0.5 if isinstance(module, nn.Conv1d) else 1.0)
-        nn.init.zeros_(cast(Tensor, module.bias))
-
-
-class ResidualBlock(nn.Module):
-    """x + 0.3 * conv(relu(conv(relu(x)))), length kept; x is (N, C, T)."""
-
-    def __init__(self, width: int, kernel: int) -> None:
-        super().__init__()
-        # Not in place: the skip path must carry x and not relu(x).
-        self.branch = nn.Sequential(
-            nn.ReLU(),
-            nn.Conv1d(width, width, kernel, padding=kernel // 2),
-            nn.ReLU(),
-            nn.Conv1d(width, width, kernel, padding=kernel // 2),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.joined(x, self.rectified(x)[1])
-
-    def rectified(self, x: Tensor) -> Rectified:
-        """relu(x), and relu of the first convolution of that."""
-        outer = torch.relu(x)
-        return outer, torch.relu(self.branch[1](outer))
-
-    def joined(self, x: Tensor, inner: Tensor) -> Tensor:
-        """The block's output, of its input and of what its second ReLU gave for that."""
-        return x + RESIDUAL * cast(Tensor, self.branch[3](inner))
-
-    def branch_gradient(self, y: Tensor) -> Tensor:
-        """The gradient at the second ReLU's output, of the one at the block's output, y."""
-        return transposed(RESIDUAL * y, self.branch[3])
-
-    def adjoint(self, y: Tensor, branch: Tensor, rectified: Rectified) -> Tensor:
-        """The gradient at the block's input, (N, C, T), of y at its output and of ``branch_gradient(y)``.
-
-        y, branch: (N, C, T), or (1, C, T) where they are the same for all samples.
-        """
-        outer, inner = rectified
-        return y + passed(transposed(passed(branch, inner), self.branch[1]), outer)
-
-
-def passed(y: Tensor, rectified: Tensor) -> Tensor:
-    """The derivative of a ReLU, as torch has it: y (N or 1, C, T) where it let its input through, 0 where it gave 0."""
-    # The kernel of ReLU's own backward: as fast as a product, where making a mask or selecting by one is not.
-    return cast(Tensor, torch.ops.aten.threshold_backward(y.expand_as(rectified), rectified, 0))
-
-
-def transposed(y: Tensor, layer: nn.Module) -> Tensor:
-    """The transpose of a length-keeping convolution, without its bias, applied to y (N, C, T)."""
-    weight = cast(nn.Conv1d, layer).weight
-    return conv_transpose1d(y, weight, padding=weight.shape[2] // 2)
-
-
-def norm(gradient: Tensor) -> Tensor:
-    """||.||_2 of each sample of (N, ...), (N,), in fp32 at least; at 0 its derivatives of every order are 0."""
-    square = gradient.flatten(1).to(torch.promote_types(gradient.dtype, torch.float32)).square().sum(dim=1)
-    # Not vector_norm: its second derivative at 0, which the consensus rule asks for, is NaN.
-    flat = square == 0
-    return torch.where(flat, 1, square).sqrt() * ~flat
 
 
 def labelled(text: Tensor, labels: Tensor) -> Tensor:
@@ -99,54 +30,128 @@ def labelled(text: Tensor, labels: Tensor) -> Tensor:
     return torch.cat([text, labels.unsqueeze(1).expand(-1, text.shape[1], -1)], dim=2)
 
 
-class Generator(nn.Module):
+class Generator(Branched):
     """Latents (N, Z + K) to probabilities (N, T, V): linear, residual blocks, width-1 convolution, softmax.
 
     With labels, to what a critic takes, (N, T, V + K): the text and, after it, the label that it was asked to be of.
+    Several generators share all but the last block and the last convolution.
     """
 
     def __init__(
-        self, *, length: int, size: int, width: int, depth: int, kernel: int, latent: int, labels: int = 0
+        self,
+        *,
+        length: int,
+        size: int,
+        width: int,
+        depth: int,
+        kernel: int,
+        latent: int,
+        labels: int = 0,
+        heads: int = 0,
+        mixture: int = 0,
+        virtual_batch_norm: bool = False,
     ) -> None:
-        super().__init__()
-        self.width, self.length, self.latent, self.labels = width, length, latent, labels
+        """heads, mixture, virtual_batch_norm: as for ``Branched``."""
+        super().__init__(
+            latent=latent, labels=labels, heads=heads, mixture=mixture, virtual_batch_norm=virtual_batch_norm
+        )
+        self.width, self.length = width, length
+        block = block_of(width, kernel, VirtualBatchNorm if virtual_batch_norm else None)
+        last = partial(nn.Conv1d, width, size, 1)
         self.expand = nn.Linear(latent + labels, width * length)
-        self.blocks = nn.Sequential(*(ResidualBlock(width, kernel) for _ in range(depth)))
-        self.output = nn.Conv1d(width, size, 1)
+        self.blocks = nn.Sequential(*(block() for _ in range(depth - bool(heads))))
+        own = (nn.Sequential(OrderedDict(block=block(), output=last())) for _ in range(heads))
+        self.output = Heads(own) if heads else last()
         self.apply(initialize)
         with torch.no_grad():
             # The one coordinate that is not 0 says as much as the Z of the latent together: labels are obeyed earlier.
             self.expand.weight[:, latent:] *= latent**0.5
 
+    def hidden(self, latent: Tensor) -> Tensor:
+        """What the shared blocks give, (N, C, T)."""
+        return cast(Tensor, self.blocks(self.expand(latent).view(-1, self.width, self.length)))
+
     def logits(self, latent: Tensor) -> Tensor:
         """Unnormalised log probabilities, (N, T, V); their argmax is the string that is served."""
-        hidden = self.expand(latent).view(-1, self.width, self.length)
-        return cast(Tensor, self.output(self.blocks(hidden))).transpose(1, 2)
+        return self.chosen(self.outputs(latent), latent).transpose(1, 2)
+
+    def of_each(self, latent: Tensor) -> Tensor:
+        """The probabilities that each of several generators gives of the same latents, (K, N, T, V)."""
+        return self.outputs(latent).transpose(2, 3).softmax(dim=3)
 
     def forward(self, latent: Tensor) -> Tensor:
         text = self.logits(latent).softmax(dim=2)
         return labelled(text, latent[:, self.latent :]) if self.labels else text
 
 
-class Critic(nn.Module):
+class ResidualCritic(nn.Module):
     """Text (N, T, V + K) to a score (N,): the generator mirrored.  High for text that looks real; not a probability.
 
-    With labels, high for text that looks like real text of its label.
-
-    The last convolution and the linear layer after it are one linear map of what the last ReLU gives.  Its weights,
-    the same for all samples, are the gradient at that ReLU: with them the score costs one convolution less.
+    With labels, high for text that looks like real text of its label.  A critic that tells several classes gives logits
+    (N, outputs) instead, the data's class last.  Differentiated twice under a penalty on its slopes.
     """
 
-    def __init__(self, *, length: int, size: int, width: int, depth: int, kernel: int, labels: int = 0) -> None:
-        """Raises ValueError if depth is less than 1."""
+    def __init__(
+        self,
+        norm: str = "none",
+        /,
+        *,
+        length: int,
+        size: int,
+        width: int,
+        depth: int,
+        kernel: int,
+        labels: int = 0,
+        outputs: int = 0,
+    ) -> None:
+        """norm: one of NORMS, before each ReLU, or "none".  outputs: classes, 0 for a score.
+
+        Raises ValueError if depth is less than 1.
+        """
         super().__init__()
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}")
-        self.size, self.width, self.labels = size, width, labels
+        self.sizes = {"length": length, "width": width, "depth": depth, "kernel": kernel}
+        self.size, self.width, self.labels, self.outputs, self.norm = size, width, labels, outputs, norm
+        block = block_of(width, kernel, NORMS.get(norm))
         self.input = nn.Conv1d(size + labels, width, 1)
-        self.blocks = nn.Sequential(*(ResidualBlock(width, kernel) for _ in range(depth)))
-        self.score = nn.Linear(width * length, 1)
+        self.blocks = nn.Sequential(*(block() for _ in range(depth)))
+        self.score = nn.Linear(width * length, outputs or 1)
         self.apply(initialize)
+
+    @property
+    def form(self) -> dict[str, str | int]:
+        """What makes it another than the paper's."""
+        told: dict[str, str | int] = {"norm": self.norm if self.norm in NORMS else "", "outputs": self.outputs}
+        return {name: value for name, value in told.items() if value}
+
+    def features(self, text: Tensor) -> Tensor:
+        """The last hidden layer, flat, (N, C T)."""
+        return cast(Tensor, self.blocks(self.input(text.transpose(1, 2)))).flatten(1)
+
+    def read(self, features: Tensor) -> Tensor:
+        """The score (N,), or the logits (N, outputs), of ``features``."""
+        return self._squeezed(self.score(features))
+
+    def forward(self, text: Tensor) -> Tensor:
+        return self.read(self.features(text))
+
+    def scores(self, text: Tensor) -> Tensor:
+        """One number a text, (N,): the score, or the log odds that its class is the data's."""
+        judged: Tensor = self(text)
+        return log_odds(judged) if self.outputs else judged
+
+    def _squeezed(self, judged: Tensor) -> Tensor:
+        return judged if self.outputs else judged.squeeze(1)
+
+
+class Critic(ResidualCritic):
+    """A critic without norms, the paper's: piecewise linear, which gives its slope in closed form.
+
+    The last convolution and the linear layer after it are one linear map of what the last ReLU gives.  Its weights,
+    the same for all samples, are the gradient at that ReLU: with them the score costs one convolution less.
+    Weights may be normalised, since they stay weights.
+    """
 
     def forward(self, text: Tensor) -> Tensor:
         for last in self._steps(text):  # noqa: B007
@@ -183,8 +188,8 @@ class Critic(nn.Module):
         yield hidden, last.rectified(hidden)
 
     def _readout(self) -> tuple[Tensor, Tensor]:
-        """The gradient of the score at the last block's output and at its second ReLU, (1, C, T) each."""
-        output = self.score.weight.view(1, self.width, -1)
+        """The gradient of each output at the last block's output and at its second ReLU, (1 or outputs, C, T)."""
+        output = self.score.weight.view(self.outputs or 1, self.width, -1)
         return output, self._blocks()[-1].branch_gradient(output)
 
     def _score(self, last: Step, readout: tuple[Tensor, Tensor]) -> Tensor:
@@ -192,10 +197,12 @@ class Critic(nn.Module):
         bias = cast(nn.Conv1d, self._blocks()[-1].branch[3]).bias
         constant = self.score.bias + RESIDUAL * output.sum(dim=2) @ cast(Tensor, bias)
         skipped = linear(hidden.flatten(1), output.flatten(1))
-        return (skipped + linear(inner.flatten(1), branch.flatten(1), constant)).squeeze(1)
+        return self._squeezed(skipped + linear(inner.flatten(1), branch.flatten(1), constant))
 
     def _gradient(self, rectified: Sequence[Rectified], readout: tuple[Tensor, Tensor]) -> Tensor:
-        """The gradient of the score in the text, (N, V, T)."""
+        """The gradient of the score in the text, (N, V, T).  Raises ValueError if there are classes and no score."""
+        if self.outputs:
+            raise ValueError(f"a slope is that of a score, and this critic gives {self.outputs} logits")
         *others, last = zip(self._blocks(), rectified, strict=True)
         gradient = last[0].adjoint(*readout, last[1])
         for block, passing in reversed(others):
@@ -204,3 +211,13 @@ class Critic(nn.Module):
 
     def _blocks(self) -> list[ResidualBlock]:
         return cast("list[ResidualBlock]", list(self.blocks))
+
+
+def critic_of(norm: str, **sizes: int) -> ResidualCritic:
+    """The text critic of that norm, one of NORMS, or the one without."""
+    return ResidualCritic(norm, **sizes) if norm in NORMS else Critic(**sizes)
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """Log D/(1 - D), (N,), D the probability of the last class, the data's, of logits (N, K + 1)."""
+    return logits[:, -1] - logits[:, :-1].logsumexp(dim=1)

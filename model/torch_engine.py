@@ -4,7 +4,8 @@ N batch, T length, V alphabet, Z latent, K labels.
 
 bf16 carries 8 significant bits, so that some strings of a seed (about 1 in 100 of a trained model) are not those of
 ONNX Runtime.  The first layer, the last and the sum that runs through the blocks are fp32, without which it would be
-three times as many.  String i of a seed is the same in any batch of this engine on one kind of GPU.
+three times as many.  String i of a seed is the same in any batch of this engine on one kind of GPU.  A generator with
+branches or virtual batch norm is fp32 throughout.
 
 Kernels are chosen by the size of a batch and may add in another order for another size.  So runs have one of a few
 sizes, filled up with whatever is left from earlier ones, and a size whose logits are not those of the largest, bit for
@@ -15,8 +16,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
@@ -30,7 +31,7 @@ from model.artifact import Artifact
 from model.decoding import decode
 from model.errors import ArtifactError
 from model.sampler import SLICE, Part, Sampler, Scorer
-from model.text import Critic, Generator, labelled
+from model.text import Generator, critic_of, labelled
 from model.threads import Workers
 
 logger = logging.getLogger("charwgan.model")
@@ -66,12 +67,16 @@ class TorchSampler(Sampler):
     def __init__(self, artifact: Artifact, threads: int | None = None, device: str | None = None) -> None:
         self.artifact, self.workers = artifact, Workers(1)  # torch has threads of its own
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._generator = _load(artifact, self.network, Generator, self.device, latent=artifact.latent)
+        self._generator = _load(
+            artifact, self.network, Generator, self.device, latent=artifact.latent, **_form(artifact)
+        )
+        self._generator.settle()
         self._barred = torch.zeros(artifact.alphabet.size, device=self.device)
         self._barred[UNKNOWN] = -torch.inf
         if self.device.type == "cuda":
-            # So that autocast casts what enters a block's convolutions and not their weights, again in every run.
-            self._generator.blocks.to(torch.bfloat16)
+            if not self._generator.form:
+                # So that autocast casts what enters a block's convolutions and not their weights, again in every run.
+                self._generator.blocks.to(torch.bfloat16)
             torch.backends.cudnn.deterministic = True
         else:
             logger.warning("the engine torch runs on the CPU, as there is no CUDA device: the engine onnx is faster")
@@ -115,11 +120,15 @@ class TorchSampler(Sampler):
     def forward(self, latents: Tensor) -> Symbols:
         """Symbols and logits of latents (N, Z + K) on the device."""
         generator = self._generator
+        if generator.form:
+            logits = generator.logits(latents)
+            return (logits + self._barred).argmax(dim=2), logits
         hidden = generator.expand(latents).view(-1, generator.width, generator.length)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             hidden = generator.blocks(hidden)
         # The convolution of width 1 as a product of matrices, which is fp32 where cuDNN would take TF32.
-        logits = nn.functional.linear(hidden.transpose(1, 2), generator.output.weight[:, :, 0], generator.output.bias)
+        last = cast(nn.Conv1d, generator.output)
+        logits = nn.functional.linear(hidden.transpose(1, 2), last.weight[:, :, 0], last.bias)
         return (logits + self._barred).argmax(dim=2), logits
 
     def _runs(self, latents: NDArray[np.float32]) -> Iterator[tuple[int, int, Symbols]]:
@@ -213,7 +222,9 @@ class TorchScorer(Scorer):
 
     def __init__(self, artifact: Artifact, device: torch.device) -> None:
         self.artifact, self.device, self.workers = artifact, device, Workers(1)
-        self._critic = _load(artifact, self.network, Critic, device)
+        form = artifact.config.get("critic", {})
+        make = partial(critic_of, form.get("norm", "none"), outputs=form.get("outputs", 0))
+        self._critic = _load(artifact, self.network, make, device)
 
     def score(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """As ``Scorer.score``."""
@@ -224,13 +235,20 @@ class TorchScorer(Scorer):
         with _gpu:
             filled = filled.to(self.device)
             text = nn.functional.one_hot(filled[:, : alphabet.length], alphabet.size).float()
-            if labels:
+            if labels.channels:
                 text = labelled(text, nn.functional.one_hot(filled[:, alphabet.length], len(labels)).float())
-            scores: NDArray[np.float32] = self._critic(text)[: len(rows)].cpu().numpy()
+            scores: NDArray[np.float32] = self._critic.scores(text)[: len(rows)].cpu().numpy()
         return scores
 
 
-def _load(artifact: Artifact, name: str, network: type[Network], device: torch.device, **further: Any) -> Network:
+def _form(artifact: Artifact) -> dict[str, int]:
+    """What makes a generator another than a plain one: its branches, and virtual batch norm."""
+    return {name: artifact.config["model"].get(name, 0) for name in ("heads", "mixture", "virtual_batch_norm")}
+
+
+def _load(
+    artifact: Artifact, name: str, network: Callable[..., Network], device: torch.device, **further: Any
+) -> Network:
     """A network with the weights of a file, never to be trained.  Raises ArtifactError if they do not fit it."""
     sizes, alphabet = artifact.config["model"], artifact.alphabet
     try:
@@ -239,7 +257,8 @@ def _load(artifact: Artifact, name: str, network: type[Network], device: torch.d
         raise ArtifactError(
             f"{artifact.path / 'config.json'} does not say model.{error.args[0]}: export the run again"
         ) from error
-    module = network(length=alphabet.length, size=alphabet.size, labels=len(artifact.labels), **shape, **further)
+    shape |= {"length": alphabet.length, "size": alphabet.size, "labels": artifact.labels.channels}
+    module = network(**shape, **further)
     try:
         module.load_state_dict(safetensors.torch.load(artifact.read(name)))
     except RuntimeError as error:

@@ -1,5 +1,6 @@
 """One queue bounded in strings, and two threads that run the network on whatever is queued when they are free.
 
+A small request that is alone is spared the way to another thread and back, which takes as long as its run.
 There is no timer: waiting for company only costs time.  Each run takes a fair share of every request that waits, so
 that a large one never holds up a small one, and a request's strings are the same whoever shares its runs.  While the
 answers of one run are written and the next requests read, the other run keeps the processors busy.
@@ -15,10 +16,10 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import islice
 from time import perf_counter
-from typing import Protocol, TypeVarTuple, Unpack
+from typing import TypeVarTuple, Unpack
 
 from service.alarm import Alarm
-from service.inference import Rate, infer
+from service.inference import Rate, RunObserver, infer
 from service.jobs import Generation, Job, Outcome, Piece, Scoring
 from service.logs import get_logger
 from service.ticket import DeadlineError, EngineError, NotReadyError, QueueFullError, Ticket
@@ -28,15 +29,9 @@ logger = get_logger()
 
 LONGEST_RETRY_S = 600
 RUNNERS = 2  # threads that run the network; a request is in one run at a time
+QUICK_S = 0.002  # a run that is expected to be no longer may hold the event loop up
 
 Ts = TypeVarTuple("Ts")
-
-
-class RunObserver(Protocol):
-    """Who is told of every run: ``service.metrics``."""
-
-    def observe_run(self, strings: int, seconds: float, waits_s: Sequence[float]) -> None:
-        """Called on an inference thread.  waits_s: of the requests whose first strings these were."""
 
 
 class Batcher:
@@ -60,6 +55,7 @@ class Batcher:
         self._turns: OrderedDict[Ticket, None] = OrderedDict()  # those that the next run may take strings of
         self._wake = threading.Condition()
         self._closing = False
+        self._running = 0  # runs that threads are at
         self._rate = Rate()
         self._loop = asyncio.get_running_loop()
         self._open: set[Ticket] = set()
@@ -82,7 +78,10 @@ class Batcher:
             if self.queued + job.waiting > self.max_strings_queued:
                 raise QueueFullError(self.queued, self.max_strings_queued, job.waiting, self._until_room(job.waiting))
             self._enter(ticket)
-            self._wake.notify()
+            if self._is_alone(ticket) and job.plain and job.waiting <= QUICK_S * (self._rate.per_s or 0):
+                self._loop.call_soon(self._run_here, ticket)
+            else:
+                self._wake.notify()
         self._open.add(ticket)
         self._alarm.expect(job.deadline)
         return ticket
@@ -173,36 +172,58 @@ class Batcher:
             self.withdraw(ticket, DeadlineError(f"the answer was not made within {seconds:.3g} s"))
         return min((ticket.job.deadline for ticket in self._open), default=math.inf)
 
-    # The inference threads.
+    # The runs, by the inference threads or on the event loop.
+
+    def _is_alone(self, ticket: Ticket) -> bool:
+        return not self._running and len(self._turns) == 1 and ticket in self._turns
+
+    def _run_here(self, ticket: Ticket) -> None:
+        with self._wake:
+            if not self._is_alone(ticket):  # any more
+                self._wake.notify()
+                return
+            pieces = self._take()
+        self._infer_all(pieces)
 
     def _run(self) -> None:
-        while pieces := self._take():
-            runs: dict[tuple[Version, bool], list[tuple[Ticket, Piece]]] = {}
-            for ticket, piece in pieces:
-                runs.setdefault((piece.job.version, isinstance(piece.job, Scoring)), []).append((ticket, piece))
-            for run in runs.values():
-                self._infer(run)
+        while pieces := self._await():
+            self._infer_all(pieces)
+            with self._wake:
+                self._running -= 1
         with self._wake:
             self._runners -= 1
             last = not self._runners
         if last:
             self._post(self._ended.set)
 
-    def _take(self) -> list[tuple[Ticket, Piece]]:
+    def _await(self) -> list[tuple[Ticket, Piece]]:
         """Wait for jobs and share one run among them; empty when the queue is closed and nothing is left in it."""
         with self._wake:
             # A stream whose reader is slow has nothing waiting, and is still to be finished.
             self._wake.wait_for(lambda: self._turns or (self._closing and not self._open))
-            # The smallest first, so that what they leave of their shares goes to the larger ones.
-            tickets = sorted(islice(self._turns, self.slice_size), key=lambda ticket: ticket.job.waiting)
-            room, pieces = self.slice_size, []
-            for sharing, ticket in zip(range(len(tickets), 0, -1), tickets, strict=True):
-                n = min(ticket.job.waiting, ticket.job.at_once, room // sharing)
-                pieces.append((ticket, ticket.job.take(n)))
-                room -= n
-                ticket.running = True
-                self._enter(ticket)
+            self._running += 1
+            return self._take()
+
+    def _take(self) -> list[tuple[Ticket, Piece]]:
+        """Share one run among the jobs that wait."""
+        # The smallest first, so that what they leave of their shares goes to the larger ones.
+        tickets = sorted(islice(self._turns, self.slice_size), key=lambda ticket: ticket.job.waiting)
+        room, pieces = self.slice_size, []
+        for sharing, ticket in zip(range(len(tickets), 0, -1), tickets, strict=True):
+            n = min(ticket.job.waiting, ticket.job.at_once, room // sharing)
+            pieces.append((ticket, ticket.job.take(n)))
+            room -= n
+            ticket.running = True
+            self._enter(ticket)
         return pieces
+
+    def _infer_all(self, pieces: Sequence[tuple[Ticket, Piece]]) -> None:
+        """Run the network for pieces of any kind and model."""
+        runs: dict[tuple[Version, bool], list[tuple[Ticket, Piece]]] = {}
+        for ticket, piece in pieces:
+            runs.setdefault((piece.job.version, isinstance(piece.job, Scoring)), []).append((ticket, piece))
+        for run in runs.values():
+            self._infer(run)
 
     def _infer(self, run: Sequence[tuple[Ticket, Piece]]) -> None:
         """Run the network once for pieces of one kind and one model, and send what it gave to the loop."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -60,6 +60,13 @@ def _settle(pieces: Sequence[Piece], results: Sequence[Any], latents: Floats | N
             outcomes.append(error)
         start += piece.n
     return outcomes
+
+
+class RunObserver(Protocol):
+    """Who is told of every run: ``service.metrics``."""
+
+    def observe_run(self, strings: int, seconds: float, waits_s: Sequence[float]) -> None:
+        """Called on an inference thread.  waits_s: of the requests whose first strings these were."""
 
 
 class Rate:

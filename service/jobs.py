@@ -62,11 +62,12 @@ class Job(ABC):
     """One request in the queue.
 
     deadline: on the clock of perf_counter.  taken: items that runs have taken, of the ``total`` wanted.
-    at_once: items of one run, at most.
+    at_once: items of one run, at most.  plain: whether a run of it is one of the generator and next to nothing else.
     """
 
     total: int
     at_once = sys.maxsize
+    plain = False
 
     def __init__(self, version: Version, deadline: float = math.inf) -> None:
         self.version, self.deadline = version, deadline
@@ -136,6 +137,7 @@ class Generation(Making):
             self.at_once = rules.at_once
         self.scored, self.shows_latents = scored, shows_latents
         self.window = window
+        self.plain = rules is None and decoding is None and not scored and window is None
         # One thread writes each of these two, so that neither needs a lock: an inference thread, and the event loop.
         self.accepted, self._granted = 0, n if window is None else min(window, FIRST_CHUNK)
         self._held_back = 0 if window is None else window - self._granted

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import torch
-from small_runs import CPU
+from small_runs import CPU, begin, lasting, rounds
 from torch import Tensor
 
 from training.captured import Move, Play, Record, checked, eager
@@ -24,8 +25,8 @@ def plain(work: Callable[[], None]) -> Callable[[], None]:
     return work
 
 
-def draws_of(config: Config, data: Dataset, device: torch.device = CPU) -> Draws:
-    return Draws(data, config.batch_size, config.model.latent, config.seed, device)
+def draws_of(training: Training, config: Config, data: Dataset, device: torch.device = CPU) -> Draws:
+    return Draws.of(training, data, config, device)
 
 
 def move_of(training: Training, config: Config, device: torch.device = CPU) -> Move:
@@ -48,12 +49,11 @@ class Rounds:
         self, training: Training, config: Config, data: Dataset, record: Record = plain, device: torch.device = CPU
     ) -> None:
         self.training, self.said = training, []
-        turns = len(training.game.turns) if update_rule(config).follows_turns else 1
         self._play = checked(
             training,
-            draws_of(config, data, device),
+            draws_of(training, config, data, device),
             move_of(training, config, device),
-            turns,
+            update_rule(config).batches(training.game),
             self.said.append,
             record,
         )
@@ -75,4 +75,16 @@ def played(training: Training, play: Play, n: int) -> list[Terms]:
 
 
 def play_eagerly(training: Training, config: Config, data: Dataset, n: int, device: torch.device = CPU) -> list[Terms]:
-    return played(training, eager(training, draws_of(config, data, device), move_of(training, config, device)), n)
+    return played(
+        training, eager(training, draws_of(training, config, data, device), move_of(training, config, device)), n
+    )
+
+
+def both(config: Config, data: Dataset, n: int = 4) -> tuple[Any, Any]:
+    """States and terms after n captured rounds and after n of the loop's."""
+    found = []
+    for captured in (True, False):
+        training = begin(config, data)
+        terms = Rounds(training, config, data).play(n) if captured else rounds(training, config, data, n)
+        found.append({"state": lasting(training), "terms": terms})
+    return found[0], found[1]

@@ -20,13 +20,14 @@ Floats = NDArray[np.float32]
 
 
 class FakeEngine:
-    """String i of a seed is "seed:i", its score its length.  Each run is recorded.
+    """String i of a seed is "seed:i", its score its length.  Each run is recorded, and the thread that it was on.
 
     warm: warm-up waits for it.  permits: where gated, each run waits for one.  broken: what runs raise.
     """
 
     def __init__(self, *, gated: bool = False) -> None:
         self.runs: list[list[str]] = []
+        self.threads: list[int] = []
         self.gated = gated
         self.warm, self.entered, self.permits = threading.Event(), threading.Semaphore(0), threading.Semaphore(0)
         self.warm.set()
@@ -54,6 +55,7 @@ class FakeEngine:
         if self.gated:
             assert self.permits.acquire(timeout=DEADLINE_S)
         self.runs.append(texts)
+        self.threads.append(threading.get_ident())
         if self.broken is not None:
             raise self.broken
 

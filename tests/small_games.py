@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,9 +53,26 @@ def bilinear(x: float = 1.0, y: float = 1.0) -> Game:
     )
 
 
-def dirac(divergence: Divergence, psi: float = 1.0, theta: float = 1.0) -> Game:
-    """Data is the point 0, the generator the point theta, the critic the line psi * x.  Mescheder et al. 2018."""
-    return two_player(Coordinate(theta), Slope(psi), divergence)
+def linear(field: np.ndarray, x: float = 1.0, y: float = 1.0) -> Game:
+    """The game whose field at w = (x, y) is a matrix (2, 2) times w."""
+    one, other = Coordinate(x), Coordinate(y)
+    (a, b), (c, d) = field.tolist()
+    return Game(
+        players={"x": one, "y": other},
+        objective={
+            "x": lambda _: {"loss": a * one.at.square() / 2 + b * one.at * other.at},
+            "y": lambda _: {"loss": c * one.at * other.at + d * other.at.square() / 2},
+        },
+        turns=("x", "y"),
+    )
+
+
+def dirac(divergence: Divergence, psi: float = 1.0, theta: float = 1.0, **options: Any) -> Game:
+    """Data is the point 0, the generator the point theta, the critic the line psi * x.  Mescheder et al. 2018.
+
+    options: as for ``two_player``.
+    """
+    return two_player(Coordinate(theta), Slope(psi), divergence, **options)
 
 
 def descent(game: Game, h: float = H) -> dict[str, SGD]:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from model.labels import UNCONDITIONAL, Labels
 from training.catalogue import CATALOGUE, make_game
-from training.configuration import Config, resolve
+from training.configuration import Config
 from training.data.dataset import Dataset, Kind
+from training.layering import resolve
 from training.loop import Draws, Training, play, seed_torch, update_rule
 from training.networks.roles import Roles
 
@@ -70,11 +71,11 @@ def configured(variant: str = "wgan-gp", **changed: Any) -> Config:
 
 def begin(config: Config, data: Dataset) -> Training:
     seed_torch(CPU, config.seed)
-    return Training.start(make_game(Roles(data.kind, data.shape, config.model, len(data.labels)), config), config, CPU)
+    return Training.start(make_game(Roles(data.kind, data.shape, config, len(data.labels)), config), config, CPU)
 
 
 def rounds(training: Training, config: Config, data: Dataset, n: int) -> list[dict[str, Tensor]]:
-    draws = Draws(data, config.batch_size, config.model.latent, config.seed, CPU)
+    draws = Draws.of(training, data, config, CPU)
     return list(islice(play(training, update_rule(config), draws, precision=config.precision), n))
 
 

@@ -10,8 +10,8 @@ import torch
 from model.alphabet import Alphabet
 from model.artifact import write_artifact
 from model.text import Critic, Generator
-from training.configuration import resolve
 from training.export import model_files, summarize
+from training.layering import resolve
 
 ALPHABET = Alphabet("abcdefghijklmnopqrstuvwxyz", 8)
 SIZES = {"width": 8, "depth": 1, "kernel": 3}

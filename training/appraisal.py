@@ -1,9 +1,10 @@
-"""A model or a run held against real text: the table of scores."""
+"""A model or a run held against real data: the table of scores."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -18,17 +19,21 @@ from training.data import open_dataset
 from training.data.arrays import Images, Points
 from training.data.corpus import Corpus
 from training.data.sources import split_name
+from training.evaluation.judges import judge_of
+from training.evaluation.mode_table import ModeTable, mode_table
 from training.evaluation.table import ScoreTable
 from training.export import load_networks, read_labels
-from training.observer import generate_texts
-from training.preparation import kept_data
+from training.loop import choose_device
+from training.metrics import EVALUATED
+from training.observer import generate_texts, generated
+from training.preparation import kept_data, start
 from training.runs import read_config, read_json
 from training.scoring import score_samples
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is appraised.  path: of the model or run.  trained: its configuration.  digest: of its data."""
+    """Text that is appraised.  path: of the model or run.  trained: its configuration.  digest: of its data."""
 
     path: Path
     trained: Config
@@ -37,14 +42,62 @@ class Subject:
     texts: list[str]
 
 
-def appraise(subject: Path, sources: tuple[str, ...], *, n: int, seed: int) -> tuple[ScoreTable, str | None]:
-    """Score n strings of a seed from a model or a run against data, split as the training split it.
+def appraise(
+    subject: Path, sources: tuple[str, ...], *, n: int | None = None, seed: int = 0
+) -> tuple[ScoreTable | ModeTable, str | None]:
+    """Score n samples of a seed from a model or a run against data, split as the training split it.
 
-    sources: the data; empty for the data that the subject was trained on.
+    sources: the data; empty for the data that the subject was trained on.  n: None for as many as a finished run has
+    in its table.
     Returns the table, and a warning if the data is not that of the training, so that "copied" means little.
     Raises RunError, ArtifactError, ConfigurationError or DataError.
     """
-    found = (_of_model if (subject / MANIFEST).is_file() else _of_run)(subject, n, seed)
+    if (subject / MANIFEST).is_file():
+        return _appraise_text(_of_model(subject, n or EVALUATED, seed), sources, n or EVALUATED, seed)
+    config = read_config(subject)
+    if (subject / "tokenizer.json").is_file():
+        return _appraise_text(_of_run(subject, config, n or EVALUATED, seed), sources, n or EVALUATED, seed)
+    return _appraise_samples(subject, config, sources, n, seed)
+
+
+def _appraise_samples(
+    run: Path, config: Config, sources: tuple[str, ...], n: int | None, seed: int
+) -> tuple[ModeTable, str | None]:
+    """Points or images of a run."""
+    dataset = open_dataset(config.data.model_copy(update={"sources": sources}) if sources else config.data)
+    if isinstance(dataset, Corpus):
+        raise ConfigurationError(f"--data must be points or images, as those that {run} was trained on, got text")
+    device, latent = choose_device("auto"), config.model.latent
+    other = dataset.digest != read_json(run / "data.json").get("digest")
+    judge = judge_of(dataset, device, None if other else run)
+    if judge is None:
+        raise ConfigurationError(
+            f"{run} has nothing to be scored by: points are by the modes of builtin:ring, grid and mixture1d, images "
+            "by their labels, of which this data has none"
+        )
+    training, _ = start(config, dataset, device)
+    try:
+        training.load_state_dict(_state(run, device))
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise RunError(f"the checkpoint in {run} does not fit the networks for this data: {error}") from error
+    n = n or judge.n
+    table = mode_table(judge, generated(training.average.module, n, latent, seed), n, seed=seed, name=_name(run))
+    return table, "this is not the data of the training" if other else None
+
+
+def _state(run: Path, device: torch.device) -> dict[str, Any]:
+    state = load_checkpoint(run / "checkpoints", device)
+    if state is None:
+        raise RunError(f"{run} has no checkpoint yet: continue it with --resume")
+    return state
+
+
+def _name(path: Path) -> str:
+    """What the row of a run or a model is called."""
+    return path.resolve().name
+
+
+def _appraise_text(found: Subject, sources: tuple[str, ...], n: int, seed: int) -> tuple[ScoreTable, str | None]:
     corpus = _data(found, sources)
     if not isinstance(corpus, Corpus):
         raise ConfigurationError(f"--data must be text, got {corpus.kind}")
@@ -52,7 +105,7 @@ def appraise(subject: Path, sources: tuple[str, ...], *, n: int, seed: int) -> t
     if corpus.digest != found.digest:
         warning = "this is not the data of the training: copied and nearest are against its own training part"
     samples = corpus.alphabet.encode(found.texts)
-    return score_samples(corpus, samples, n=n, seed=seed, name=subject.resolve().name), warning
+    return score_samples(corpus, samples, n=n, seed=seed, name=_name(found.path)), warning
 
 
 def _of_model(path: Path, n: int, seed: int) -> Subject:
@@ -70,14 +123,9 @@ def _of_model(path: Path, n: int, seed: int) -> Subject:
     return Subject(path, trained, artifact.alphabet, digest, texts)
 
 
-def _of_run(path: Path, n: int, seed: int) -> Subject:
-    trained = read_config(path)
-    if not (path / "tokenizer.json").is_file():
-        raise RunError(f"{path} is not a run on text: there are only scores for text")
+def _of_run(path: Path, trained: Config, n: int, seed: int) -> Subject:
     alphabet = Alphabet.load(path / "tokenizer.json")
-    state = load_checkpoint(path / "checkpoints", torch.device("cpu"))
-    if state is None:
-        raise RunError(f"{path} has no checkpoint yet: continue it with --resume")
+    state = _state(path, torch.device("cpu"))
     labels = read_labels(path)
     generator, _ = load_networks(trained, alphabet, state, labels)
     texts = generate_texts(generator, n, trained.model.latent, alphabet, seed, labels)

@@ -14,10 +14,11 @@ from rich.table import Table
 
 from model.artifact import MANIFEST, Artifact
 from model.errors import ArtifactError, CharwganError, ConfigurationError
-from training.configuration import Config, read_environment, read_job
+from training.configuration import Config
 from training.display import clock, make_display
 from training.export import export_run
 from training.job import train
+from training.layering import read_environment, read_job
 from training.plan import plan
 from training.runs import differences, is_run, read_config, read_json
 

@@ -46,15 +46,19 @@ Record = Callable[[Callable[[], None]], Callable[[], None]]
 Say = Callable[[str], None]
 
 
-def way_of_playing(training: Training, draws: Draws, move: Move, turns: int, say: Say = logger.info) -> Play:
+def way_of_playing(training: Training, draws: Draws, move: Move, turns: int | None, say: Say = logger.info) -> Play:
     """How the rounds of a training are played: captured on one GPU, if that does the same, else move by move.
 
-    turns: batches that a round draws.  say: is told which of the two it is, and why, where there is a choice.
+    turns: batches that a round draws, None where that changes from round to round.
+    say: is told which of the two it is, and why, where there is a choice.
     """
-    if draws.device.type == "cuda" and draws.ranks == 1:
-        return checked(training, draws, move, turns, say)
     if draws.device.type == "cuda":
-        say("each kernel is launched by itself: a CUDA graph would wait for ever for another rank that is gone")
+        if turns is None:
+            say("each kernel is launched by itself: the turns of this game change from round to round")
+        elif draws.ranks > 1:
+            say("each kernel is launched by itself: a CUDA graph would wait for ever for another rank that is gone")
+        else:
+            return checked(training, draws, move, turns, say)
     return eager(training, draws, move)
 
 
@@ -80,7 +84,8 @@ def checked(training: Training, draws: Draws, move: Move, turns: int, say: Say, 
         captured = Captured(training, draws, move, turns, record or cuda_graph)
         captured()
         found = snapshot(training)
-    except RuntimeError as error:  # what torch raises of an operation that cannot be captured has no narrower name
+    # What torch raises of an operation that cannot be captured has no narrower name; its optimisers only assert.
+    except (RuntimeError, AssertionError) as error:
         say(f"warning: each kernel is launched by itself, as a round cannot be captured: {_first_line(error)}")
         return plainly
     finally:
@@ -118,6 +123,7 @@ class Captured:
 
     def _capture(self) -> None:
         """Record a round, and undo what that played."""
+        _steps_on_the_device(self._training.optimizers.values())
         start = snapshot(self._training)
         try:
             # Of another round than the next, so that a check of the next finds what did not come from the inputs.
@@ -175,6 +181,15 @@ def cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
     finally:
         torch.cuda.set_stream(current)  # a capture that fails leaves its own in place
     return graph.replay
+
+
+def _steps_on_the_device(optimizers: Iterable[Optimizer]) -> None:
+    """Let those that can step in a capture count where their weights are; some have begun to on the CPU."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            for parameter in group["params"] if "capturable" in group else ():
+                held = optimizer.state.get(parameter, {})
+                held.update({name: count.to(parameter.device) for name, count in held.items() if name == "step"})
 
 
 @contextmanager

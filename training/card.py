@@ -28,7 +28,7 @@ JS-n is the Jensen-Shannon divergence of character n-grams to held-out strings, 
 text has the floor shown. Copied is the share of strings that stand in the training data. The critic's score is a
 score and not a probability; `critic_scores` in `metrics.json` holds the scores at 0, 1, ..., 100 % of held-out and of
 generated strings, to which one may be compared.
-
+{scored}
 ## Use
 
     charwgan generate --model {name} -n 10 --seed 7{asked}
@@ -50,6 +50,11 @@ label it is: 1 at the label's place in `config.json`, else 0. Without `--label` 
 critic's quantiles are of strings under their own labels.
 """
 
+BRANCHES = """
+The last {k} numbers of a string say which of {k} {of} makes it: 1 at its label's place in `config.json`, else 0.
+Without `--label` it is drawn, each as likely as any other. The critic judges the strings of all alike.
+"""
+
 
 def model_card(name: str, config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """Markdown from the model's config.json and metrics.json."""
@@ -67,14 +72,36 @@ def model_card(name: str, config: Mapping[str, Any], metrics: Mapping[str, Any])
         seed=training["seed"],
         precision=training["precision"],
         scores=_scores(metrics),
+        scored=_scored(training.get("critic", {}), config.get("critic", {}).get("outputs", 0)),
         opset=config["opset"],
         int8=_int8(config.get("int8")),
         labels=f"| labels | {_listed(labels)} |\n" if labels else "",
         asked=" --label LABEL" if labels else "",
         inputs=f"{config['model']['latent']}{f' + {len(labels)}' if labels else ''}",
-        one_hot=ONE_HOT.format(k=len(labels)) if labels else "",
+        one_hot=_one_hot(labels, mixture="mixture" in config["model"]),
         **config["model"],
     )
+
+
+def _scored(asked: Mapping[str, Any], outputs: int) -> str:
+    """A paragraph on what the score of one string is, where the critic does not judge one by itself in training."""
+    told = []
+    if (pack := asked.get("pack", 1)) > 1:
+        told.append(f"The critic judged packs of {pack}: the score of a string is that of itself {pack} times.")
+    if asked.get("minibatch_discrimination"):
+        told.append("The critic saw how close the strings of a batch are: the score of a string is without neighbours.")
+    if outputs:
+        told.append(
+            f"The critic told {outputs - 1} generators and the data apart: a score is the log odds of the data."
+        )
+    return "\n" + "\n".join(told) + "\n" if told else ""
+
+
+def _one_hot(labels: Labels, *, mixture: bool) -> str:
+    """What labels are to the networks; nothing where there are none."""
+    if labels.channels or not labels:
+        return ONE_HOT.format(k=len(labels)) if labels else ""
+    return BRANCHES.format(k=len(labels), of="Gaussians that its latent is of" if mixture else "generators")
 
 
 def _listed(labels: Labels) -> str:

@@ -149,6 +149,9 @@ def panel(progress: Progress) -> Group:
 FIGURES: tuple[tuple[str, tuple[str, ...], Callable[..., str]], ...] = (
     ("JS-4", ("js4", "js4_floor"), "{:.3f} (real text {:.3f})".format),
     ("unique", ("unique", "copied"), "{:.1%}, copied {:.1%}".format),
+    ("modes", ("modes", "modes_floor"), "{:.0f} (real {:.0f})".format),
+    ("high quality", ("high_quality", "high_quality_floor"), "{:.1%} (real {:.1%})".format),
+    ("reverse KL", ("reverse_kl", "reverse_kl_floor"), "{:.3f} (real {:.3f})".format),
     ("W estimate", ("critic/wasserstein",), lambda loss: f"{-loss:.3f}"),
     ("penalty", ("critic/gradient_penalty",), "{:.3f}".format),
     ("critic loss", ("critic/non_saturating",), "{:.3f}".format),

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from model.errors import ConfigurationError
-from training.configuration import flatten, parse_assignment, read_environment, read_job
 from training.display import clock, make_display
-from training.evaluation.table import ScoreTable
+from training.evaluation.mode_table import read_table
 from training.job import Outcome
 from training.job import train as train_run
+from training.layering import flatten, parse_assignment, read_environment, read_job
 from training.plan import default_run, plan
 from training.preparation import cautions, describe, open_data, start, torch_as_asked
 from training.runs import read_config, read_json, resume_command
@@ -103,10 +103,11 @@ def summary(outcome: Outcome) -> str:
     """Real beside generated strings, the table of scores, and where everything is."""
     lines = []
     if (outcome.run / "metrics.json").is_file():
-        table = ScoreTable.from_dict(read_json(outcome.run / "metrics.json"))
-        pairs = zip(table.examples["real"], table.examples["generated"], strict=False)
-        lines += [f"{'real (held out)':32}  generated"]
-        lines += [f"{real:32}  {generated}" for real, generated in list(pairs)[:EXAMPLES]]
+        table = read_table(read_json(outcome.run / "metrics.json"))
+        if table.examples:
+            pairs = zip(table.examples["real"], table.examples["generated"], strict=False)
+            lines += [f"{'real (held out)':32}  generated"]
+            lines += [f"{real:32}  {generated}" for real, generated in list(pairs)[:EXAMPLES]]
         lines += ["", table.plain(100), ""]
     done = f"{outcome.run}: {outcome.round} rounds in {clock(outcome.seconds)} ({outcome.cpu_seconds:.0f} CPU seconds)"
     return "\n".join([*lines, done, f"report: {outcome.run / 'report.html'}"])

@@ -24,8 +24,10 @@ from model.labels import UNCONDITIONAL, Labels
 from model.latents import latents
 from model.novelty import HASHES, Novelty
 from training.card import model_card
+from training.catalogue import make_game
 from training.checkpoint import load_checkpoint
 from training.configuration import Config
+from training.layers import alone
 from training.networks.roles import Roles
 from training.quantize import compare, quantize
 from training.runs import read_config, read_json
@@ -66,7 +68,7 @@ def read_metrics(run: Path, number: int) -> dict[str, Any]:
 
 
 def read_labels(run: Path) -> Labels:
-    """The labels that a run on text learns it under."""
+    """The labels that a run on text learns it under, or the branches of its generator."""
     path = run / "data.json"
     return Labels.from_json(read_json(path).get("labels"), path)
 
@@ -107,7 +109,7 @@ def model_files(
     name: str,
     alphabet: Alphabet,
     generator: text.Generator,
-    critic: text.Critic,
+    critic: text.ResidualCritic,
     summary: Mapping[str, Any],
     metrics: Mapping[str, Any],
     int8_samples: int | None = None,
@@ -115,6 +117,9 @@ def model_files(
 ) -> dict[str, bytes]:
     """The contents of a model folder by file name, all but the manifest; int8_samples as for ``export_run``."""
     graph, further = generator_graph(generator), {}
+    summary = {**summary, "model": {**summary["model"], **generator.form}}
+    if critic.form:
+        summary["critic"] = critic.form
     if int8_samples is not None:
         further[INT8_GRAPH] = quantize(graph, generator.latent, labels)
         measured = compare(graph, further[INT8_GRAPH], alphabet, generator.latent, labels, n=int8_samples)
@@ -133,20 +138,20 @@ def model_files(
 
 def load_networks(
     config: Config, alphabet: Alphabet, state: Mapping[str, Any], labels: Labels = UNCONDITIONAL
-) -> tuple[text.Generator, text.Critic]:
-    """The average generator and the critic of a state, on the CPU, ready to be evaluated.
+) -> tuple[text.Generator, text.ResidualCritic]:
+    """The average generator and the critic of a state, of one string by itself, on the CPU, ready to be evaluated.
 
     Raises RunError if the state is that of other networks.
     """
-    k = len(labels)
-    roles = Roles("text", (alphabet.length, alphabet.size + k), config.model, k)
-    generator, critic = cast(text.Generator, roles.generator()), cast(text.Critic, roles.critic())
+    k = labels.channels
+    players = make_game(Roles("text", (alphabet.length, alphabet.size + k), config, k), config).players
+    generator, critic = cast(text.Generator, players["generator"]), players["critic"]
     try:
         generator.load_state_dict(state["average"])
         critic.load_state_dict(state["players"]["critic"])
     except (RuntimeError, KeyError) as error:
         raise RunError(f"the checkpoint does not fit the networks of the run's config.json: {error}") from error
-    return generator.eval(), critic.eval()
+    return generator.eval(), alone(critic, alphabet.size)
 
 
 class _Logits(nn.Module):
@@ -160,18 +165,31 @@ class _Logits(nn.Module):
         return self.generator.logits(latent)
 
 
+class _Scores(nn.Module):
+    """What is served of a critic that tells classes apart: the log odds that a string is real."""
+
+    def __init__(self, critic: text.ResidualCritic) -> None:
+        super().__init__()
+        self.critic = critic
+
+    def forward(self, strings: Tensor) -> Tensor:
+        return self.critic.scores(strings)
+
+
 def generator_graph(generator: text.Generator) -> bytes:
     """ONNX: ``latent`` (N, Z + K) to ``logits`` (N, T, V), checked against torch."""
     # Of labels too: the graph is to compute the network for any numbers.
-    example = torch.from_numpy(latents(0, 0, 3, generator.latent + generator.labels))
+    example = torch.from_numpy(latents(0, 0, 3, generator.latent + generator.labels + generator.branches))
+    generator.settle()
     return _graph(_Logits(generator), example, "latent", "logits")
 
 
-def critic_graph(critic: text.Critic, alphabet: Alphabet) -> bytes:
+def critic_graph(critic: text.ResidualCritic, alphabet: Alphabet) -> bytes:
     """ONNX: ``text`` (N, T, V + K), one-hot or probabilities, to ``score`` (N,), checked against torch."""
     channels = alphabet.size + critic.labels
     ids = torch.arange(3 * alphabet.length).remainder(channels).view(3, alphabet.length)
-    return _graph(critic, nn.functional.one_hot(ids, channels).float(), "text", "score")
+    scoring = _Scores(critic) if critic.outputs else critic
+    return _graph(scoring, nn.functional.one_hot(ids, channels).float(), "text", "score")
 
 
 def _graph(module: nn.Module, example: Tensor, source: str, target: str) -> bytes:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor, nn
 
 Terms = dict[str, Tensor]
@@ -21,15 +22,20 @@ class Batch:
 
     real: (N, ...) samples of the data.  latent: (N, Z) from N(0, 1), or (N, Z + K) with the labels of real after it.
     mix: (N,), uniform on (0, 1), where between a real and a generated sample a penalty looks at the critic.
+    round: (), the number of the round, from 0, for what changes in the course of a run.
+    rank, ranks: which of how many equal parts it is of the batch that all ranks have together.
     """
 
     real: Tensor
     latent: Tensor
     mix: Tensor
+    round: Tensor = field(default_factory=lambda: torch.zeros(()))
+    rank: int = 0
+    ranks: int = 1
 
     def rows(self, which: slice) -> Batch:
         """The batch of some of the samples."""
-        return Batch(*(getattr(self, each.name)[which] for each in fields(self)))
+        return replace(self, real=self.real[which], latent=self.latent[which], mix=self.mix[which])
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class Game:
 
     players: the module whose parameters each player moves.  objective: the named terms each player minimises.
     turns: the players of one round, in order.  project: what follows a player's move, such as weight clipping.
+    turns_of: those of the round of a number, where they are not always the same.
+    memory: what is kept of a run besides the players, in buffers: saved with it, and moved to its device.
     Objectives never detach one player from another: which of them moves is the update rule's affair.
     """
 
@@ -45,6 +53,8 @@ class Game:
     objective: Mapping[str, Callable[[Batch], Terms]]
     turns: tuple[str, ...]
     project: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    turns_of: Callable[[int], tuple[str, ...]] | None = None
+    memory: Mapping[str, nn.Module] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         named = {*self.objective, *self.turns, *self.project}
@@ -55,6 +65,10 @@ class Game:
         """The scalar that a player minimises on a batch, and its terms."""
         terms = self.objective[player](batch)
         return sum(terms.values(), start=batch.latent.new_zeros(())), terms
+
+    def in_round(self, number: int) -> Game:
+        """The game with the turns of the round of that number, from 0."""
+        return self if self.turns_of is None else replace(self, turns=self.turns_of(number))
 
     def parameters(self, player: str) -> list[nn.Parameter]:
         """The parameters that a player moves."""

@@ -36,9 +36,9 @@ class Inputs:
         places = cast(Dataset, _Places(len(draws.dataset)))
         self._draws = replace(draws, dataset=places, device=torch.device("cpu"))
         like = [(torch.Size((turns, *drawn.shape)), drawn.dtype) for drawn in self._drawn(0, 0)]
-        like.append((torch.Size(()), torch.float32))
+        like += [(torch.Size(()), torch.float32), (torch.Size(()), torch.int64)]
         self._there = [torch.zeros(shape, dtype=dtype, device=device) for shape, dtype in like]
-        self.share = self._there[-1]
+        self.share, self._round = self._there[-2:]
         pinned = device.type == "cuda"
         self._stages = cycle(
             _Stage([torch.zeros(shape, dtype=dtype, pin_memory=pinned) for shape, dtype in like], pinned)
@@ -52,18 +52,19 @@ class Inputs:
         for turn in range(self._turns):
             for here, drawn in zip(stage.tensors, self._drawn(number, turn), strict=False):
                 here[turn].copy_(drawn)
-        stage.tensors[-1].fill_(share)
+        stage.tensors[-2].fill_(share)
+        stage.tensors[-1].fill_(number)
         for there, here in zip(self._there, stage.tensors, strict=True):
             there.copy_(here, non_blocking=True)
         stage.sent()
 
     def batch(self, turn: int) -> Batch:
         """The batch of a turn of the round, made on the device of what was sent."""
-        *travelled, latent, mix = (there[turn] for there in self._there[:-1])
+        *travelled, latent, mix = (there[turn] for there in self._there[:-2])
         real = self.store.samples(travelled)
         if self._labels:
             latent = torch.cat([latent, real[:, 0, -self._labels :]], dim=1)
-        return Batch(real, latent, mix)
+        return Batch(real, latent, mix, self._round)
 
     def _drawn(self, number: int, turn: int) -> tuple[Tensor, ...]:
         """What travels for the batch of a turn: as the store says of its rows, latents and mix."""

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch.nn.functional import one_hot
+from torch.optim import Optimizer
 
 from model.latents import latents, uniforms
 from training.average import Average
@@ -27,7 +28,18 @@ from training.captured import Say, logger, way_of_playing
 from training.configuration import Config
 from training.data.dataset import Dataset
 from training.game import Batch, Game, Terms
-from training.updates import Alternating, AverageOverRanks, Consensus, Draw, Simultaneous, UpdateRule, alone
+from training.optimizers import make_optimizer
+from training.updates import (
+    Alternating,
+    AverageOverRanks,
+    Consensus,
+    Draw,
+    Extragradient,
+    Optimistic,
+    Simultaneous,
+    UpdateRule,
+    alone,
+)
 
 
 @dataclass
@@ -47,17 +59,9 @@ class Training:
     @classmethod
     def start(cls, game: Game, config: Config, device: torch.device) -> Training:
         """Players on their device, a fresh optimiser each, and the average of the generator."""
-        for player in game.players.values():
-            player.to(device)
-        optimizers: dict[str, Optimizer] = {
-            name: Adam(
-                game.parameters(name),
-                lr=config.lr_generator if name == "generator" else config.lr_critic,
-                betas=(config.beta1, config.beta2),
-                fused=True,
-            )
-            for name in game.players
-        }
+        for module in (*game.players.values(), *game.memory.values()):
+            module.to(device)
+        optimizers = {name: make_optimizer(name, game.parameters(name), config) for name in game.players}
         return cls(game, optimizers, Average(game.players["generator"], config.ema))
 
     def state_dict(self) -> dict[str, Any]:
@@ -67,23 +71,37 @@ class Training:
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
             "players": {name: player.state_dict() for name, player in self.game.players.items()},
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "optimizers": {
+                name: {"kind": type(optimizer).__name__, **optimizer.state_dict()}
+                for name, optimizer in self.optimizers.items()
+            },
             "average": self.average.module.state_dict(),
+            "memory": {name: module.state_dict() for name, module in self.game.memory.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state.  Raises RuntimeError or KeyError if it belongs to other networks."""
         for name, player in self.game.players.items():
             player.load_state_dict(state["players"][name])
-            optimizer = self.optimizers[name]
-            # The configured step sizes stay: a run may be continued with others.
-            settings = [{key: group[key] for key in ("lr", "betas")} for group in optimizer.param_groups]
-            optimizer.load_state_dict(state["optimizers"][name])
-            for group, setting in zip(optimizer.param_groups, settings, strict=True):
-                group.update(setting)
+            _load_optimizer(self.optimizers[name], state["optimizers"][name])
         self.average.module.load_state_dict(state["average"])
+        for name, module in self.game.memory.items():
+            module.load_state_dict(state["memory"][name])
         self.round, self.seconds = int(state["round"]), float(state["seconds"])
         self.cpu_seconds = float(state["cpu_seconds"])
+
+
+def _load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """What an optimiser remembers, if it was one of this kind; else this one begins anew.
+
+    Its settings are the configured ones: a run may be continued with others.
+    """
+    if state.get("kind", "Adam") != type(optimizer).__name__:
+        return
+    settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, setting in zip(optimizer.param_groups, settings, strict=True):
+        group.update(setting)
 
 
 @dataclass(frozen=True)
@@ -91,6 +109,7 @@ class Draws:
     """One rank's part of the batches of a dataset: rows uniform with replacement, latents from N(0, 1).
 
     batch_size: N, samples in a batch of the whole job; rank i of ``ranks`` draws the i-th of its equal parts.
+    branches: K, of a generator that has several; each sample draws one of them, whose one-hot row follows its latent.
     """
 
     dataset: Dataset
@@ -100,12 +119,22 @@ class Draws:
     device: torch.device
     rank: int = 0
     ranks: int = 1
+    branches: int = 0
+
+    @classmethod
+    def of(
+        cls, training: Training, dataset: Dataset, config: Config, device: torch.device, rank: int = 0, ranks: int = 1
+    ) -> Draws:
+        """The batches of a run, as configured, with the branches of its generator."""
+        branches = int(getattr(training.game.players["generator"], "branches", 0))
+        sizes = config.batch_size, config.model.latent, config.seed
+        return cls(dataset, *sizes, device, rank, ranks, branches)
 
     def batch(self, number: int, turn: int) -> Batch:
         """The rank's part of the batch of a turn of a round; asking changes nothing."""
         stream, size = _hashed(self.seed, number, turn), self.batch_size // self.ranks
         first = self.rank * size
-        uniform = uniforms(stream, first, size, 2)
+        uniform = uniforms(stream, first, size, 3)
         # The product may round up to the number of rows.
         rows = np.minimum((uniform[:, 0] * len(self.dataset)).astype(np.int64), len(self.dataset) - 1)
         real = self.dataset.draw(rows, self.device)
@@ -114,7 +143,10 @@ class Draws:
         if k := len(self.dataset.labels):
             # Strings are made of the labels that the real ones have, so that a critic never tells them apart by labels.
             latent = torch.cat([latent, real[:, 0, -k:]], dim=1)
-        return Batch(real, latent, mix)
+        if self.branches:
+            chosen = torch.from_numpy((uniform[:, 2] * self.branches).astype(np.int64)).to(self.device)
+            latent = torch.cat([latent, one_hot(chosen, self.branches).to(latent.dtype)], dim=1)
+        return Batch(real, latent, mix, torch.full((), number, device=self.device), self.rank, self.ranks)
 
     def of_round(self, number: int) -> Draw:
         """The batches of one round, in order; each reseeds torch for what networks draw themselves, such as dropout."""
@@ -148,9 +180,14 @@ def _hashed(*counters: int) -> int:
 
 def update_rule(config: Config) -> UpdateRule:
     """The configured update rule."""
-    if config.update == "consensus":
-        return Consensus(gamma=config.consensus)
-    return Simultaneous() if config.update == "simultaneous" else Alternating()
+    rules: dict[str, UpdateRule] = {
+        "alternating": Alternating(),
+        "simultaneous": Simultaneous(),
+        "consensus": Consensus(config.consensus, config.consensus_estimator),
+        "extragradient": Extragradient(),
+        "optimistic": Optimistic(),
+    }
+    return rules[config.update]
 
 
 def play(
@@ -169,11 +206,12 @@ def play(
 
     def move(draw: Draw, share: float | Tensor) -> Terms:
         with _arithmetic(draws.device, precision):
-            terms = rule.play_round(training.game, training.optimizers, draw, average)
+            terms = rule.play_round(training.game.in_round(training.round), training.optimizers, draw, average)
         training.average.follow(share)
         return terms
 
-    turns = len(training.game.turns) if rule.follows_turns else 1
+    changing = rule.follows_turns and training.game.turns_of is not None
+    turns = None if changing else rule.batches(training.game)
     play_round = way_of_playing(training, draws, move, turns, say)
     while True:
         started, cpu_started = time.perf_counter(), time.process_time()

@@ -1,10 +1,10 @@
-"""Looks at a generator during a run: samples of fixed latents and, for text, the light scores."""
+"""Looks at a generator during a run: samples of fixed latents, with the scores that are cheap to take."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -17,6 +17,7 @@ from model.alphabet import UNKNOWN, Alphabet, Ids
 from model.labels import UNCONDITIONAL, Labels
 from training.data.arrays import Images, Points
 from training.data.corpus import Corpus
+from training.evaluation.judges import POINTS, Judge
 from training.evaluation.watch import Watch
 from training.runs import write_whole, writing
 
@@ -24,8 +25,8 @@ SAMPLE_SEED = 0  # the latents of every look, and of `charwgan generate --seed 0
 WATCHED = 1000  # strings in a look's scores
 KEPT = 100  # strings of a look that are written down
 SLICE = 256
-SHEET_SIDE = 8  # images along each side of a sheet
-POINTS_SHOWN = 2500
+SEEN = POINTS  # points or images in a look's scores
+SHEET = 64  # images of a look that are kept
 
 
 @dataclass(frozen=True)
@@ -52,34 +53,63 @@ class Observer(Protocol):
     def look(self, generator: nn.Module) -> Look: ...
 
 
-def observer_of(dataset: Corpus | Images | Points, latent: int) -> Observer:
-    """The observer for a kind of data; latent: Z."""
+def observer_of(dataset: Corpus | Images | Points, latent: int, judge: Judge | None = None) -> Observer:
+    """The observer for a kind of data; latent: Z.  judge: of points and images, for the scores of a look."""
     if isinstance(dataset, Corpus):
         return TextObserver(dataset, latent)
-    return ImageObserver(latent) if isinstance(dataset, Images) else PointsObserver(dataset, latent)
+    return ImageObserver(latent, judge) if isinstance(dataset, Images) else PointsObserver(dataset, latent, judge)
 
 
-@dataclass(frozen=True)
+class _Scores:
+    """The scores of a look's samples, each beside that of as many real ones, ``..._floor``; none without a judge."""
+
+    def __init__(self, judge: Judge | None) -> None:
+        self._judge = judge
+        self._floor = {} if judge is None else _finite(judge.scores(judge.real(SEEN)))
+
+    def of(self, samples: Iterable[NDArray[np.float32]]) -> dict[str, float]:
+        """Of SEEN samples, in parts."""
+        if self._judge is None:
+            return {}
+        found = _finite(self._judge.scores(np.concatenate([self._judge.seen(part) for part in samples])))
+        return found | {f"{key}_floor": value for key, value in self._floor.items() if key in found}
+
+
+def _finite(scores: Mapping[str, float | None]) -> dict[str, float]:
+    return {key: value for key, value in scores.items() if value is not None}
+
+
 class ImageObserver:
-    """A sheet of images."""
+    """A sheet of images, and which labels they have where images are labelled."""
 
-    latent: int
+    def __init__(self, latent: int, judge: Judge | None = None) -> None:
+        self._latent, self._judged = latent, judge is not None
+        self._scores = _Scores(judge)
 
     def look(self, generator: nn.Module) -> Look:
-        images = generate(generator, SHEET_SIDE**2, self.latent)
-        return Look(".png", sheet(images))
+        from training.drawing import sheet  # it takes a second, which no start should wait for
+
+        parts = generated(generator, SEEN if self._judged else SHEET, self._latent)
+        first = next(parts)
+        return Look(".png", sheet(first[:SHEET]), self._scores.of(chain([first], parts)))
 
 
-@dataclass(frozen=True)
 class PointsObserver:
-    """Generated points over real ones, in the first two dimensions."""
+    """Generated points over real ones, those of each branch of a generator in its own colour."""
 
-    dataset: Points
-    latent: int
+    def __init__(self, dataset: Points, latent: int, judge: Judge | None = None) -> None:
+        self._units, self._latent = dataset.units, latent
+        self._real = self._units.own(dataset.held_out[:SEEN])
+        self._scores = _Scores(judge)
 
     def look(self, generator: nn.Module) -> Look:
-        points = generate(generator, POINTS_SHOWN, self.latent)
-        return Look(".png", scatter(self.dataset.held_out, points))
+        from training.drawing import density, scatter
+
+        points = generate(generator, SEEN, self._latent)
+        branches = branches_of(generator)
+        origins = branches.of_strings(SAMPLE_SEED, 0, SEEN) if branches else np.zeros(SEEN, dtype=np.intp)
+        draw = density if points.shape[1] == 1 else scatter
+        return Look(".png", draw(self._real, self._units.own(points), origins), self._scores.of([points]))
 
 
 class TextObserver:
@@ -98,9 +128,21 @@ class TextObserver:
 
 @torch.no_grad()
 def generate(generator: nn.Module, n: int, latent: int, seed: int = SAMPLE_SEED) -> NDArray[np.float32]:
-    """Samples 0 .. n - 1 of a seed, (n, ...), in slices."""
+    """Samples 0 .. n - 1 of a seed, (n, ...)."""
+    return np.concatenate(list(generated(generator, n, latent, seed)))
+
+
+@torch.no_grad()
+def generated(generator: nn.Module, n: int, latent: int, seed: int = SAMPLE_SEED) -> Iterator[NDArray[np.float32]]:
+    """The same in parts, (N, ...)."""
     device = next(generator.parameters()).device
-    return np.concatenate([generator(part).cpu().numpy() for part in _latents(seed, n, latent, device)])
+    for part in _latents(seed, n, latent, device, branches_of(generator)):
+        yield generator(part).float().cpu().numpy()
+
+
+def branches_of(generator: nn.Module) -> Labels:
+    """The branches of a generator that has several, as labels of equal shares; none of another."""
+    return Labels.of_branches(int(getattr(generator, "branches", 0)))
 
 
 @torch.no_grad()
@@ -114,11 +156,11 @@ def generate_ids(
 ) -> Ids:
     """The likeliest symbols of strings 0 .. n - 1 of a seed, (n, T); the unknown character is never chosen.
 
-    labels: of a conditional generator; each string is of the one that it draws.
+    labels: of a conditional generator; each string is of the one that it draws, or of the branch.
     """
     device = next(generator.parameters()).device
     parts = []
-    for part in _latents(seed, n, latent, device, labels):
+    for part in _latents(seed, n, latent, device, labels or branches_of(generator)):
         probabilities = generator(part)[:, :, : alphabet.size]
         probabilities[:, :, UNKNOWN] = -1.0
         parts.append(probabilities.argmax(dim=2).cpu().numpy())
@@ -140,29 +182,3 @@ def generate_texts(
 ) -> list[str]:
     """The strings that the exported model gives for a seed."""
     return alphabet.decode(generate_ids(generator, n, latent, alphabet, seed, labels))
-
-
-def sheet(images: NDArray[np.float32]) -> bytes:
-    """A PNG of images (N, C, H, W) in [-1, 1], in rows of SHEET_SIDE, grey for one channel."""
-    from matplotlib.image import imsave
-
-    rows = [np.concatenate(list(images[i : i + SHEET_SIDE]), axis=2) for i in range(0, len(images), SHEET_SIDE)]
-    grid = np.concatenate(rows, axis=1).transpose(1, 2, 0) * 0.5 + 0.5
-    grid = np.repeat(np.repeat(grid.clip(0, 1), 4, axis=0), 4, axis=1)
-    buffer = io.BytesIO()
-    imsave(buffer, np.repeat(grid, 3, axis=2) if grid.shape[2] == 1 else grid[:, :, :3], format="png")
-    return buffer.getvalue()
-
-
-def scatter(real: NDArray[np.float32], fake: NDArray[np.float32]) -> bytes:
-    """A PNG of generated points (N, D) over real ones, first two dimensions."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4, 4), layout="constrained")
-    axes = figure.add_subplot(aspect="equal")
-    for points, label, colour in ((real, "real", "0.7"), (fake, "generated", "tab:blue")):
-        axes.scatter(points[:, 0], points[:, min(1, points.shape[1] - 1)], s=3, label=label, color=colour)
-    axes.legend(loc="upper right")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()

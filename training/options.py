@@ -9,7 +9,15 @@ import click
 from click.shell_completion import CompletionItem
 
 # As in the catalogue, which cannot be asked without importing torch.
-VARIANTS = ("wgan-gp", "wgan", "gan", "dcgan")
+VARIANTS = (
+    "wgan-gp", "wgan", "gan", "minimax-gan", "lsgan", "hinge-gan", "f-gan", "density-ratio-gan", "dcgan",
+    "mad-gan", "mad-gan-sim",
+)  # fmt: skip
+# Of the laboratory, in their order.
+FIGURES = (
+    "fields", "eigenvalues", "rules", "momentum", "dirac-gan", "autoencoder", "layers", "level-sets", "robustness",
+    "race", "generators",
+)  # fmt: skip
 BUILTIN = "builtin:"
 
 
@@ -32,9 +40,14 @@ def complete_variant(context: click.Context, parameter: click.Parameter, incompl
     return _starting(VARIANTS, incomplete)
 
 
+def complete_figure(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of the laboratory's figures."""
+    return _starting(FIGURES, incomplete)
+
+
 def complete_assignment(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The keys of the configuration, each with its equals sign."""
-    from training.configuration import keys
+    from training.layering import keys
 
     return [CompletionItem(f"{key}=", help=told) for key, told in keys().items() if key.startswith(incomplete)]
 

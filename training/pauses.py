@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -15,16 +17,21 @@ MEETING_SECONDS = 0.05  # between meetings of several ranks: what one costs is l
 
 
 class Interval:
-    """Says when something is due again, on the clock of training seconds; the first time may come earlier."""
+    """Says when something is due again, on the clock of training seconds; the first time may come earlier.
 
-    def __init__(self, seconds: float, now: float, *, first: float | None = None) -> None:
-        self._seconds = seconds
+    share: of the training seconds that it may take itself: where it takes long, it is due less often than asked for.
+    spent: seconds that it has taken so far.
+    """
+
+    def __init__(self, seconds: float, now: float, *, first: float | None = None, share: float = math.inf) -> None:
+        self.share, self.spent = share, 0.0
+        self._seconds, self._began = seconds, now
         self._step = min(seconds, first or seconds)
         self._next = now + self._step
 
     def is_due(self, now: float) -> bool:
         """Whether the time has come."""
-        return now >= self._next
+        return now >= self._next and self.spent <= self.share * (now - self._began)
 
     def due(self, now: float) -> bool:
         """Whether the time has come; if so the next time is set, at most twice as far away as the last."""
@@ -34,6 +41,15 @@ class Interval:
         self._next = now + self._step
         return True
 
+    @contextmanager
+    def taking(self) -> Iterator[None]:
+        """Count the seconds of the block."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent += time.perf_counter() - started
+
 
 class Meetings:
     """Between rounds, all ranks are given one clock and learn of every signal, so that they decide alike.
@@ -42,10 +58,10 @@ class Meetings:
     rounds: to be played before the next meeting.
     """
 
-    def __init__(self, ranks: Ranks, training: Training, *, end: int | None) -> None:
-        """end: the last round of all, or None if the rounds have no end."""
+    def __init__(self, ranks: Ranks, training: Training, *, end: int | None, pauses: Sequence[Interval] = ()) -> None:
+        """end: the last round of all, or None if the rounds have no end.  pauses: that all ranks must agree on."""
         self.rounds = 1
-        self._ranks, self._training, self._end = ranks, training, end
+        self._ranks, self._training, self._end, self._pauses = ranks, training, end, pauses
         self._met = (training.round, training.seconds, training.cpu_seconds)
 
     def meet(self, received: list[int]) -> int:
@@ -55,8 +71,11 @@ class Meetings:
         """
         training, (number, seconds, cpu_seconds) = self._training, self._met
         mine = (training.seconds, training.cpu_seconds - cpu_seconds, received[0] if received else 0)
-        clocks, shares, numbers = zip(*self._ranks.gather(*mine), strict=True)
+        spent = (pause.spent for pause in self._pauses)
+        clocks, shares, numbers, *of_pauses = zip(*self._ranks.gather(*mine, *spent), strict=True)
         training.seconds, training.cpu_seconds = clocks[0], cpu_seconds + sum(shares)
+        for pause, by_rank in zip(self._pauses, of_pauses, strict=True):
+            pause.spent = by_rank[0]
         self._met = (training.round, training.seconds, training.cpu_seconds)
         self.rounds = 1
         if self._ranks.count > 1 and training.round > number:

@@ -7,19 +7,75 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import relu
 
-from model.text import norm
+from model.blocks import norm
+
+Judge = Callable[[Tensor], Tensor]
+"""A critic: samples (N, ...) to scores (N,)."""
 
 
-def gradient_penalty(
-    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor, *, weight: float = 10.0
-) -> Tensor:
+def gradient_penalty(critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float = 10.0) -> Tensor:
     """Penalise slopes of the critic that differ from 1 between real and fake samples.
 
-    real, fake: (N, ...), same shape; both are detached, since the penalty binds the critic alone.
+    real, fake: (N, ...), same shape; both are detached, since a penalty binds the critic alone.
     mix: (N,), the share of the real sample in each point at which the slope is taken; uniform on (0, 1).
     Returns a scalar: weight * mean over N of (||grad||_2 - 1)^2, the norm over all axes but the batch's.
     Raises ValueError if the shapes do not fit.  Gulrajani et al. 2017, Eq. 3.
+    """
+    return weight * (slope(critic, between(real, fake, mix)) - 1).square().mean()
+
+
+def one_sided_penalty(critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float = 10.0) -> Tensor:
+    """Penalise slopes above 1 alone: weight * mean of max(0, ||grad||_2 - 1)^2.  Petzka et al. 2018, section 5.
+
+    Arguments and errors as of ``gradient_penalty``.
+    """
+    return weight * relu(slope(critic, between(real, fake, mix)) - 1).square().mean()
+
+
+def zero_centred_penalty(critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float = 10.0) -> Tensor:
+    """Penalise every slope: weight * mean of ||grad||_2^2.  Thanh-Tung et al. 2019, section 5.
+
+    Arguments and errors as of ``gradient_penalty``.
+    """
+    return weight * squared_slope(critic, between(real, fake, mix)).mean()
+
+
+def finite_difference_penalty(
+    critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float = 10.0, nearest: float = 1e-3
+) -> Tensor:
+    """Penalise chords whose slope differs from 1: weight * mean of (|D(x1) - D(x2)| / ||x1 - x2||_2 - 1)^2.
+
+    x1, x2: two points on the segment from a fake to a real sample.  An approximation of ``gradient_penalty`` that needs
+    first derivatives alone: it binds chords and not slopes, and those along the segments; between the ends of a chord,
+    and across, the critic may be far steeper.
+    nearest: what shorter distances count as; scores that are rounded say nothing of a slope over less.
+    Other arguments and errors as of ``gradient_penalty``.
+    """
+    one, other = (between(real, fake, share) for share in two_of(mix))
+    distance: Tensor = (one - other).flatten(1).norm(dim=1).clamp(min=nearest)
+    # In full precision: the difference of two scores that were rounded to 8 bits is noise.
+    with torch.autocast(one.device.type, enabled=False):
+        rise = critic(one) - critic(other)
+    return weight * (rise.abs() / distance - 1).square().mean()
+
+
+def r1(critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float) -> Tensor:
+    """Penalise slopes at real samples (N, ...): weight/2 * mean of ||grad||_2^2.  Mescheder et al. 2018, Eq. 9."""
+    return 0.5 * weight * squared_slope(critic, real).mean()
+
+
+def r2(critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float) -> Tensor:
+    """Penalise slopes at fake samples (N, ...): weight/2 * mean of ||grad||_2^2.  Mescheder et al. 2018, Eq. 10."""
+    return 0.5 * weight * squared_slope(critic, fake.to(real.dtype)).mean()
+
+
+def between(real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    """Points on the segments from fake to real samples, detached, (N, ...).
+
+    real, fake: (N, ...), same shape.  mix: (N,), the share of the real one; one a sample, the same for all its axes.
+    Raises ValueError if the shapes do not fit.
     """
     if real.shape != fake.shape:
         raise ValueError(f"real and fake must have one shape, got {tuple(real.shape)} and {tuple(fake.shape)}")
@@ -29,11 +85,20 @@ def gradient_penalty(
     real = real.detach()
     # Autocast makes the fake in half the precision of the real samples.
     fake = fake.detach().to(real.dtype)
-    mix = mix.to(real.dtype).view(-1, *[1] * (real.dim() - 1))
-    return weight * (slope(critic, torch.lerp(fake, real, mix)) - 1).square().mean()
+    return torch.lerp(fake, real, mix.to(real.dtype).view(-1, *[1] * (real.dim() - 1)))
 
 
-def slope(critic: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+def two_of(mix: Tensor) -> tuple[Tensor, Tensor]:
+    """Two independent numbers, uniform on (0, 1), of each of (N,) that are: the leading 12 bits, and those after them.
+
+    So each sample has its own two, whatever batch it lies in, and torch's generator is not asked.
+    """
+    scaled = mix * 4096
+    leading = scaled.floor()
+    return leading / 4096, scaled - leading
+
+
+def slope(critic: Judge, at: Tensor) -> Tensor:
     """||grad D||_2 at each sample, (N,), differentiable in the critic's weights.
 
     at: (N, ...).  A critic that offers ``slope`` computes it in closed form; any other is differentiated twice.
@@ -44,11 +109,25 @@ def slope(critic: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
     return slope_by_autograd(critic, at)
 
 
-def slope_by_autograd(critic: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+def squared_slope(critic: Judge, at: Tensor) -> Tensor:
+    """||grad D||_2^2 at each sample of ``at`` (N, ...), (N,), with all its derivatives, at a slope of 0 too."""
+    if hasattr(critic, "slope"):
+        return slope(critic, at.detach()).square()
+    return _gradient(critic, at).flatten(1).square().sum(dim=1)
+
+
+def slope_by_autograd(critic: Judge, at: Tensor) -> Tensor:
     """As ``slope``, whatever the critic offers: its derivatives differentiate autograd's own gradient."""
+    return norm(_gradient(critic, at))
+
+
+def _gradient(critic: Judge, at: Tensor) -> Tensor:
+    """Of the score in each sample of ``at``, but not in the labels that stand after a text; differentiable again."""
     at = at.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(at).sum(), at, create_graph=True)
-    return norm(gradient[..., : gradient.shape[-1] - getattr(critic, "labels", 0)])
+    return gradient[..., : gradient.shape[-1] - getattr(critic, "labels", 0)].to(
+        torch.promote_types(gradient.dtype, torch.float32)
+    )
 
 
 def clip_weights(critic: nn.Module, bound: float = 0.01) -> Callable[[], None]:

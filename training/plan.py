@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import ConfigurationError
-from training.catalogue import find_variant
-from training.configuration import Config, resolve
+from training.catalogue import check_obeyed, find_variant
+from training.configuration import Config
+from training.layering import resolve
 
 POINTS = {"batch_size": 256, "penalty": 0.1, "model.width": 128, "model.depth": 3, "model.latent": 2}
 SOURCE_DEFAULTS: dict[str, dict[str, Any]] = {
     "builtin:docs": {"data.on_long": "window", "data.max_length": 32},
     "builtin:ring": POINTS,
     "builtin:grid": POINTS,
+    "builtin:mixture1d": POINTS,
     "builtin:swissroll": POINTS,
 }
+PEOPLE = ("file", "environment", "flag")  # origins that a person speaks by
 
 Layers = Mapping[str, Mapping[str, Any]]
 
@@ -45,6 +48,8 @@ def plan(layers: Layers) -> tuple[Config, dict[str, str]]:
     entry = find_variant(str(asked.get("variant", "wgan-gp")))
     if entry.defaults:
         defaults[f"variant {entry.name}"] = entry.defaults
+    for origin in PEOPLE:
+        check_obeyed(entry, layers.get(origin, {}))
     return resolve({**defaults, **layers})
 
 

@@ -18,7 +18,7 @@ from training.distributed import own_device
 from training.loop import Training, choose_device, seed_torch, update_rule
 from training.networks.roles import Roles
 from training.runs import is_run, read_config, read_json
-from training.updates import UpdateRule
+from training.updates import UpdateRule, check_samples_apart
 
 CORPUS = "corpus"
 
@@ -94,7 +94,8 @@ def reads_once(source: str) -> bool:
 def start(config: Config, dataset: Corpus | Images | Points, device: torch.device) -> tuple[Training, UpdateRule]:
     """The configured game on a dataset at round 0, and its update rule; weights are a function of the seed."""
     seed_torch(device, config.seed)
-    game = make_game(Roles(dataset.kind, dataset.shape, config.model, len(dataset.labels)), config)
+    game = make_game(Roles(dataset.kind, dataset.shape, config, len(dataset.labels)), config)
+    check_samples_apart(config, game)
     return Training.start(game, config, device), update_rule(config)
 
 
@@ -103,7 +104,8 @@ def describe(dataset: Corpus | Images | Points) -> list[str]:
     if isinstance(dataset, Corpus):
         labelled = f"Every string is learned under its label, of which there are {len(dataset.labels)}."
         return [*dataset.report.sentences(), *[labelled] * bool(dataset.labels)]
-    return [f"{len(dataset)} {'images' if dataset.kind == 'image' else 'points'} of shape {dataset.shape}"]
+    kind = "images" if dataset.kind == "image" else "points"
+    return [*dataset.notes, f"{len(dataset)} {kind} of shape {dataset.shape}"]
 
 
 def cautions(config: Config) -> list[str]:

@@ -67,7 +67,8 @@ def quantize(graph: bytes, size: int, labels: Labels = UNCONDITIONAL) -> bytes:
     symbols are decided in the last.  So does the sum that runs through the blocks.
     """
     model = onnx.load_from_string(graph)
-    *_, last = [node.name for node in model.graph.node if node.op_type == "Conv"]
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    last = [node.name for node in convolutions if node.input[1].endswith("output.weight")]  # one for each generator
     # Else the root logger is told of a preparation that ONNX Runtime makes anyway when it opens a graph.
     add_pre_process_metadata(model)
     with TemporaryDirectory() as folder:
@@ -78,7 +79,7 @@ def quantize(graph: bytes, size: int, labels: Labels = UNCONDITIONAL) -> bytes:
             Calibration(size, labels),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "Relu"],
-            nodes_to_exclude=[last],
+            nodes_to_exclude=last,
             per_channel=True,
             # 7-bit weights: processors without VNNI add two products in 16 bits, which 8-bit ones would overflow, and
             # the strings would not be those of other processors.

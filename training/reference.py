@@ -11,13 +11,13 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import fields
+from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from model.text import norm
+from model.blocks import norm
 from training.game import Batch, Game
 from training.penalties import slope_by_autograd
 
@@ -169,7 +169,7 @@ def _in_float64(game: Game, batch: Batch) -> Iterator[Batch]:
     for player in game.players.values():
         player.double()
     try:
-        yield Batch(*(getattr(batch, each.name).double() for each in fields(batch)))
+        yield replace(batch, real=batch.real.double(), latent=batch.latent.double(), mix=batch.mix.double())
     finally:
         for parameter, data in weights:
             parameter.data = data

@@ -14,12 +14,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
 from model.errors import RunError
-from training.configuration import Config, flatten
+from training.configuration import Config
+from training.layering import flatten
 
 MAY_CHANGE = frozenset(
     {
@@ -29,6 +30,7 @@ MAY_CHANGE = frozenset(
         "log_seconds",
         "evaluate_seconds",
         "checkpoint_seconds",
+        "pauses",
         "device",
         "threads",
     }
@@ -53,15 +55,22 @@ def writing(path: Path, advice: str = "") -> Iterator[None]:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file whole or not at all; its folder must exist.  Raises RunError if the disk refuses."""
+    with writing_whole(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written in the block, there whole after it or not at all.  Raises as ``write_whole`` does."""
     partial = path.with_name(path.name + PARTIAL)
     try:
         with writing(path):
-            partial.write_bytes(data)
+            with partial.open("wb") as file:
+                yield file
             os.replace(partial, path)
-    except RunError:
+    finally:  # whatever stops it, Ctrl-C too
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise
 
 
 def write_all(file: FileIO, data: bytes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from model.text import labelled
 from training.data.corpus import Corpus
 from training.evaluation.ngrams import IdMatrix
 from training.evaluation.table import ScoreTable, score_table
+from training.layers import alone
 from training.observer import SLICE
 
 Positions = NDArray[np.intp] | NDArray[np.uint16]
@@ -42,19 +42,19 @@ def score_samples(corpus: Corpus, samples: IdMatrix, *, n: int, seed: int, name:
 def score_quantiles(
     critic: nn.Module, ids: IdMatrix, positions: Positions | None = None, *, symbols: int, labels: int = 0
 ) -> list[float]:
-    """A critic's scores of strings at 0, 1, ..., 100 %: where a further score stands among them.
+    """A critic's scores of strings at 0, 1, ..., 100 %, each by itself: where a further score stands among them.
 
     ids: (N, T), of V = ``symbols`` characters.  positions: (N,), the label of each that a conditional critic takes it
     to be of, one of K = ``labels``.
     """
-    device = next(critic.parameters()).device
+    single, device = alone(critic, symbols), next(critic.parameters()).device
     characters, marks = torch.eye(symbols, device=device), torch.eye(labels, device=device)
 
     def scores(rows: slice) -> Tensor:
         text = characters[torch.from_numpy(ids[rows].astype(np.int64)).to(device)]
         if positions is not None:
             text = labelled(text, marks[torch.from_numpy(positions[rows].astype(np.int64)).to(device)])
-        return cast(Tensor, critic(text))
+        return single.scores(text)
 
     found = torch.cat([scores(slice(start, start + SLICE)) for start in range(0, len(ids), SLICE)])
     quantiles: list[float] = np.quantile(found.double().cpu().numpy(), np.linspace(0, 1, 101)).tolist()

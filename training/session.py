@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,19 @@ from typing import Any
 import torch
 
 from model.errors import RunError
-from model.novelty import HASHES, Novelty
+from model.novelty import HASHES
 from training.checkpoint import from_bytes, load_checkpoint, save_checkpoint, to_bytes
 from training.configuration import Config
+from training.cures import check_packs
 from training.data.corpus import Corpus
+from training.data.novelty import write_novelty
 from training.display import Display, Progress, SilentDisplay
 from training.distributed import Ranks
-from training.evaluation.copies import subsample
+from training.evaluation.judges import judge_of
 from training.journal import Journal, Means, NonFiniteError, last_alarm
 from training.loop import Draws, play
-from training.observer import SAMPLE_SEED, Observer, generate_ids, observer_of
+from training.metrics import sample_metrics, text_metrics
+from training.observer import Observer, branches_of, observer_of
 from training.pauses import Interval, Meetings
 from training.preparation import cautions, describe, open_data, start
 from training.reference import SAMPLES, check_slopes
@@ -36,10 +39,9 @@ from training.runs import (
     write_json,
     write_whole,
 )
-from training.scoring import score_quantiles, score_samples
 
 FIRST_LOOK_SECONDS = 5.0  # of training: a person should soon see that something is learned
-EVALUATED = 3000  # strings in every row of the table of scores
+LOOKS, CHECKPOINTS = 0.75, 0.25  # of the share of the time that a run may pause
 
 
 @dataclass(frozen=True)
@@ -70,21 +72,26 @@ class Session:
         state = ranks.share(to_bytes(self.training.state_dict()) if ranks.count > 1 else b"")
         if not ranks.first:
             self.training.load_state_dict(from_bytes(state, device))
-        place = {"rank": ranks.rank, "ranks": ranks.count}
-        draws = Draws(self.dataset, config.batch_size, config.model.latent, config.seed, device, **place)
+        draws = Draws.of(self.training, self.dataset, config, device, ranks.rank, ranks.count)
         say, average = self.display.say, ranks.average
         self.rounds = play(self.training, self.rule, draws, precision=config.precision, average=average, say=say)
         self.means, self.progress = Means(), Progress(f"{config.variant} on {', '.join(config.data.sources)}")
         self._flushed_at = (self.training.round, self.training.seconds)
         self._saved_at = self.training.round
+        now = self.training.seconds
+        self.look = Interval(config.evaluate_seconds, now, first=FIRST_LOOK_SECONDS, share=LOOKS * config.pauses)
+        self.checkpoint = Interval(config.checkpoint_seconds, now, share=CHECKPOINTS * config.pauses)
         # Last, when all of it is known to fit: what cannot be played must not take a run's place.
         with ranks.together():
             if ranks.first:
                 self._write_down()
+            # Now, and not in the first look, whose time is counted.
+            self.judge = judge_of(self.dataset, device, run, display.say) if ranks.first else None
 
     def _prepare(self, device: torch.device) -> None:
         """The data, and the game as it begins or, on rank 0, as it goes on."""
         size = self.ranks.part(self.config.batch_size)
+        check_packs(self.config, size)
         self.dataset = open_data(self.config.data, self.run, self.ranks.count)
         for sentence in (*describe(self.dataset), *cautions(self.config)):
             self.display.say(sentence)
@@ -92,8 +99,9 @@ class Session:
             self.display.say(f"{self.ranks.count} ranks, each with {size} samples of a batch")
         self.training, self.rule = start(self.config, self.dataset, device)
         # By the weights and a batch of the beginning, which are the same on every rank and whenever a run goes on.
-        draws = Draws(self.dataset, self.config.batch_size, self.config.model.latent, self.config.seed, device)
-        check_slopes(self.training.game, draws.of_round(0)().rows(slice(0, SAMPLES)), self.display.say)
+        draws = Draws.of(self.training, self.dataset, self.config, device)
+        few = slice(0, SAMPLES * self.config.critic.pack)  # in whole packs
+        check_slopes(self.training.game, draws.of_round(0)().rows(few), self.display.say)
         if self.ranks.first:
             self._check_data()
             self._restore(device)
@@ -124,14 +132,13 @@ class Session:
         facts = {"digest": self.dataset.digest, "kind": self.dataset.kind, "train": len(self.dataset)}
         if isinstance(self.dataset, Corpus):
             facts |= asdict(self.dataset.report)
-            if self.dataset.labels:
-                facts["labels"] = self.dataset.labels.to_json()
+            if labels := self.dataset.labels or branches_of(self.training.average.module):
+                facts["labels"] = labels.to_json()
             tokenizer = self.dataset.alphabet.tokenizer().to_str(pretty=True)
             write_whole(self.run / "tokenizer.json", tokenizer.encode())
             # A folder that is no run yet may hold the hashes of other data, from a start that came to nothing.
             if not (is_run(self.run) and (self.run / HASHES).is_file()):
-                hashes = Novelty.of(self.dataset.train, self.dataset.alphabet, self.dataset.digest)
-                write_whole(self.run / HASHES, hashes.to_bytes())
+                write_novelty(self.dataset.train, self.dataset.alphabet, self.dataset.digest, self.run / HASHES)
         write_json(self.run / "data.json", facts)
         # The number of threads decides the last bits of the weights, so a run that goes on keeps it.
         resolved = self.config.model_copy(update={"threads": torch.get_num_threads()})
@@ -141,7 +148,7 @@ class Session:
     @cached_property
     def observer(self) -> Observer:
         """Made when there is something to look at."""
-        return observer_of(self.dataset, self.config.model.latent)
+        return observer_of(self.dataset, self.config.model.latent, self.judge)
 
     @property
     def done(self) -> bool:
@@ -165,9 +172,8 @@ class Session:
         """
         config, now = self.config, self.training.seconds
         row = Interval(config.log_seconds, now)
-        look = Interval(config.evaluate_seconds, now, first=FIRST_LOOK_SECONDS)
-        checkpoint = Interval(config.checkpoint_seconds, now)
-        meetings = Meetings(self.ranks, self.training, end=config.max_rounds)
+        look, checkpoint = self.look, self.checkpoint
+        meetings = Meetings(self.ranks, self.training, end=config.max_rounds, pauses=(look, checkpoint))
         with ExitStack() as files:
             journal = self._open_journal(files)
             signal = meetings.meet(received)
@@ -177,9 +183,11 @@ class Session:
                 signal, now = meetings.meet(received), self.training.seconds
                 looking, saving = look.due(now) or self.done, checkpoint.due(now) or self.done or bool(signal)
                 if row.due(now) or looking or saving:
-                    self._flush(journal, look=looking)
+                    with look.taking():
+                        self._flush(journal, look=looking)
                 if saving:
-                    self._save()
+                    with checkpoint.taking():
+                        self._save()
         return signal
 
     def _open_journal(self, files: ExitStack) -> Journal | None:
@@ -232,7 +240,7 @@ class Session:
                 f"--set lr_critic={self.config.lr_critic / 2:g} --set lr_generator={self.config.lr_generator / 2:g}"
             ) from None
         rounds, seconds = training.round - self._flushed_at[0], training.seconds - self._flushed_at[1]
-        samples = rounds * self.config.batch_size * (len(training.game.turns) if self.rule.follows_turns else 1)
+        samples = rounds * self.config.batch_size * self.rule.batches(training.game)
         self._flushed_at = (training.round, training.seconds)
         return {
             "round": training.round,
@@ -275,23 +283,18 @@ class Session:
             scores = self._evaluate()
             result: dict[str, Any] = {"state": "finished", "round": training.round, "seconds": training.seconds}
             result |= {"cpu_seconds": training.cpu_seconds, "scores": scores, "alarm": last_alarm(self.run)}
+            result |= {"look_seconds": self.look.spent, "checkpoint_seconds": self.checkpoint.spent}
             write_json(self.run / "result.json", result)
         write_report(self.run)
         return scores
 
     def _evaluate(self) -> dict[str, float]:
-        if not isinstance(self.dataset, Corpus):
+        latent = self.config.model.latent
+        if isinstance(self.dataset, Corpus):
+            found, scores = text_metrics(self.training, self.dataset, latent)
+        elif self.judge:
+            found, scores = sample_metrics(self.training, self.judge, latent)
+        else:
             return {}
-        corpus, labels, latent = self.dataset, self.dataset.labels, self.config.model.latent
-        ids = generate_ids(self.training.average.module, EVALUATED, latent, corpus.alphabet, labels=labels)
-        samples = corpus.alphabet.encode(corpus.alphabet.decode(ids))
-        table = score_samples(corpus, samples, n=EVALUATED, seed=SAMPLE_SEED)
-        chosen = subsample(len(corpus.held_out), EVALUATED, 0)
-        critic = self.training.game.players["critic"]
-        quantiles = partial(score_quantiles, critic, symbols=corpus.alphabet.size, labels=len(labels))
-        marks = None if corpus.held_out_labels is None else corpus.held_out_labels[chosen]
-        drawn = labels.of_strings(SAMPLE_SEED, 0, EVALUATED) if labels else None
-        scores = {"real": quantiles(corpus.held_out[chosen], marks), "generated": quantiles(samples, drawn)}
-        found = {**table.to_dict(), "round": self.training.round, "critic_scores": scores}
-        write_json(self.run / "metrics.json", found)
-        return {name: value for name, value in table["model"].items() if value is not None}
+        write_json(self.run / "metrics.json", {**found, "round": self.training.round})
+        return scores

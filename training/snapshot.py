@@ -1,13 +1,16 @@
-"""What a round changes, copied, written back and compared: to try a round and undo it."""
+"""What a round changes, copied, written back and compared: to try a round, or a step, and undo it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from training.game import Game
 
 if TYPE_CHECKING:
     from training.loop import Training
@@ -18,15 +21,28 @@ State = dict[str, list[Tensor]]
 
 def snapshot(training: Training) -> State:
     """A copy of every tensor that a round changes."""
-    return {name: [tensor.clone() for tensor in tensors] for name, tensors in _changing(training).items()}
+    return _copies(_of_training(training))
 
 
-@torch.no_grad()
 def restore(training: Training, state: State) -> None:
     """Write a snapshot back, every tensor at its place; what has come since is of an optimiser, and begins at 0."""
-    for name, tensors in _changing(training).items():
-        for i, tensor in enumerate(tensors):
-            tensor.copy_(state[name][i]) if name in state else tensor.zero_()
+    _write(_of_training(training), state)
+
+
+@contextmanager
+def undone(game: Game, optimizers: Mapping[str, Optimizer]) -> Iterator[None]:
+    """What the block changes of the game and its optimisers is as it was after it, every tensor at its place.
+
+    An optimiser that has begun in the block begins anew.
+    """
+    before, begun = _copies(_of_moves(game, optimizers)), {name: set(each.state) for name, each in optimizers.items()}
+    try:
+        yield
+    finally:
+        for name, optimizer in optimizers.items():
+            for parameter in set(optimizer.state) - begun[name]:
+                del optimizer.state[parameter]
+        _write(_of_moves(game, optimizers), before)
 
 
 def furthest(expected: State, found: State, start: State) -> tuple[str, float]:
@@ -48,14 +64,34 @@ def _norm(one: list[Tensor], other: list[Tensor] | None) -> float:
     return torch.stack([part.norm() for part in parts]).norm().item() if parts else 0.0
 
 
-def _changing(training: Training) -> State:
+def _copies(tensors: State) -> State:
+    return {name: [tensor.clone() for tensor in each] for name, each in tensors.items()}
+
+
+@torch.no_grad()
+def _write(there: State, state: State) -> None:
+    for name, tensors in there.items():
+        for i, tensor in enumerate(tensors):
+            tensor.copy_(state[name][i]) if name in state else tensor.zero_()
+
+
+def _of_training(training: Training) -> State:
     """Every tensor that a round changes, by what it belongs to."""
-    modules = {**training.game.players, "the average": training.average.module}
-    state = {name: [t.detach() for t in (*each.parameters(), *each.buffers())] for name, each in modules.items()}
-    for name, optimizer in training.optimizers.items():
+    moved = _of_moves(training.game, training.optimizers)
+    return {**moved, "the average": _of_module(training.average.module)}
+
+
+def _of_moves(game: Game, optimizers: Mapping[str, Optimizer]) -> State:
+    """Every tensor that players' moves change, by what it belongs to."""
+    state = {name: _of_module(module) for name, module in {**game.players, **game.memory}.items()}
+    for name, optimizer in optimizers.items():
         for key, tensor in tensors_of(optimizer):
             state.setdefault(f"{key} of {name}", []).append(tensor)
     return state
+
+
+def _of_module(module: nn.Module) -> list[Tensor]:
+    return [tensor.detach() for tensor in (*module.parameters(), *module.buffers())]
 
 
 def tensors_of(optimizer: Optimizer) -> Iterator[tuple[str, Tensor]]:

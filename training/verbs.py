@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import click
 
 from model.command import FILE, FOLDER, SEED_RANGE
 from model.terminal import importing
-from training.options import complete_data, configuration_options
+from training.options import complete_data, complete_figure, configuration_options
 
 
 @click.command()
@@ -28,7 +29,8 @@ def train(
     """Train on DATA, or continue a run.
 
     DATA: files of lines, csv, tsv, jsonl or parquet (also .gz, .zst), globs, - for standard input, builtin:NAME
-    (names, docs, digits, ring, grid, swissroll) or hf:NAME.
+    (names, docs; points: ring, grid, mixture1d, swissroll; images: digits, stacked-digits), hf:NAME; a folder of
+    images, or arrays in an .npz.
     """
     with importing("train", "this verb"):
         from training import entry
@@ -88,12 +90,19 @@ def batch(jobs: tuple[Path, ...], runs: Path, models: Path, as_json: bool) -> No
 
 @click.command()
 @click.argument("subject", metavar="MODEL-or-RUN", type=FOLDER)
-@click.option("--data", multiple=True, help="Real text.  [default: what it was trained on]")
-@click.option("-n", default=3000, show_default=True, type=click.IntRange(2, 1_000_000), help="Strings in every row.")
-@click.option("--seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of the strings.")
+@click.option("--data", multiple=True, help="Real data.  [default: what it was trained on]")
+@click.option(
+    "-n",
+    type=click.IntRange(2, 1_000_000),
+    help="Samples in every row.  [default: 3000 strings, 2500 points, 5000 images, 26000 stacks]",
+)
+@click.option("--seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of the samples.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def evaluate(subject: Path, data: tuple[str, ...], n: int, seed: int, as_json: bool) -> None:
-    """Print the table of scores: real text, Markov chains, and the model or run."""
+def evaluate(subject: Path, data: tuple[str, ...], n: int | None, seed: int, as_json: bool) -> None:
+    """Print the table of scores: of text real text, Markov chains, and the model or run.
+
+    Of a run on points with known modes, or on images with labels, which modes it reaches, beside the real data.
+    """
     with importing("train", "this verb"):
         from training.appraisal import appraise
     table, warning = appraise(subject, data, n=n, seed=seed)
@@ -132,7 +141,7 @@ def variants() -> None:
     with importing("train", "this verb"):
         from training.catalogue import CATALOGUE
     for entry in CATALOGUE.values():
-        click.echo(f"{entry.name:10}  {', '.join(entry.kinds):22}  {entry.summary}  {entry.source}")
+        click.echo(f"{entry.name:17}  {', '.join(entry.kinds):22}  {entry.summary}  {entry.source}")
 
 
 @click.command()
@@ -144,3 +153,35 @@ def doctor() -> None:
     for finding in findings:
         click.echo(f"{'ok     ' if finding.good else 'missing'}  {finding.name:14} {finding.detail}")
     sys.exit(0 if all(finding.good or finding.optional for finding in findings) else 1)
+
+
+@click.group()
+def lab() -> None:
+    """Show what the theory says of these games, by runs."""
+
+
+@lab.command()
+@click.option("--out", type=FOLDER, default=Path("figures"), show_default=True, help="The folder of the pictures.")
+@click.option(
+    "--only", multiple=True, metavar="NAME", shell_complete=complete_figure, help="Draw this one; may be repeated."
+)
+@click.option("--seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of weights and batches.")
+@click.option(
+    "--workers", default=lambda: min(4, os.cpu_count() or 1), show_default="processors, at most 4",
+    type=click.IntRange(1, 64), help="Processes that play the runs.",
+)  # fmt: skip
+@click.option("--quick", is_flag=True, help="A 500th of the rounds: shows that all can be drawn, and nothing else.")
+@click.option("--page", type=FILE, help="Bring the captions and numbers in this Markdown page up to date.")
+def figures(out: Path, only: tuple[str, ...], seed: int, workers: int, quick: bool, page: Path | None) -> None:
+    """Draw the figures of docs/laboratory.md from runs on the CPU; all take about 20 minutes.
+
+    Writes NAME.png for each, and figures.json with what each claims and the numbers that decide.
+    """
+    with importing("train", "this verb"):
+        from training.lab.gallery import draw_figures, refresh_page
+    say = partial(click.echo, err=True)
+    for name, told in draw_figures(out, only, seed=seed, quick=quick, workers=workers, say=say):
+        held = sum(claim["holds"] for claim in told["claims"])
+        click.echo(f"{out / name}.png  {held} of {len(told['claims'])} claims hold")
+    if page is not None:
+        refresh_page(page, out)

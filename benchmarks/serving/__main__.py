@@ -20,6 +20,7 @@ from benchmarks.serving.servers import running
 from benchmarks.serving.sides import ROOT, SIDES, Side, SideError, interpreter
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "charwgan" / "benchmarks"
+ENGINE_HELP = "how peers call the model: ONNX Runtime as it comes, or our sampler (default: onnxruntime)"
 QUICK = {"seconds": 1.0, "warmup": 0.5, "rounds": 1, "stream_n": 20_000, "ceiling_seconds": 0.2}
 
 
@@ -42,6 +43,7 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--stream-n", type=int, default=1_000_000, help="strings of the stream; 0: none (default: 1000000)")
     add("--model", type=Path, help="a model folder (default: one with random weights, made for the run)")
     add("--peers", type=Path, default=CACHE, help=f"where the peers' environments are kept (default: {CACHE})")
+    add("--peer-engine", choices=["onnxruntime", "sampler"], default="onnxruntime", help=ENGINE_HELP)
     add("--json", type=Path, help="write everything that was measured to this file")
     add("--quick", action="store_true", help="short enough to see whether it runs; the numbers mean nothing")
     given = parser.parse_args(arguments)
@@ -56,6 +58,7 @@ def main() -> None:
     options = options_of()
     # As an exception, so that servers are ended and folders removed.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    os.environ["BENCHMARK_ENGINE"] = options.peer_engine  # which the peers inherit
     with tempfile.TemporaryDirectory(prefix="charwgan-serving-") as name:
         document = measure(options, Path(name))
     if options.json:

@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.serving.sides import SIDES
 
+TITLES = {"1": "our sampler, 1 thread", "2": "our sampler, 2 threads", "plain 2": "one session of 2 threads"}
 Cell = dict[str, Any]
 Document = dict[str, Any]
 
@@ -48,6 +49,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _machine(document: Document) -> str:
     machine, options = document["machine"], document["options"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    called = "our sampler" if options["peer_engine"] == "sampler" else "one session of ONNX Runtime as it comes"
     peers = ", ".join(side.requirement for side in SIDES.values() if side.requirement and side.name in options["sides"])
     loads = [f"{number:.1f}" for number in document["load_average"]]
     return (
@@ -55,6 +57,7 @@ def _machine(document: Document) -> str:
         f"{machine['memory_gb']} GB, {machine['system']}.  {versions}; {peers}.\n"
         f"{document['model']}.  {options['rounds']} rounds of every side in turn, {options['seconds']:g} s after "
         f"{options['warmup']:g} s of warm-up, client processes: {options['client_processes']}.  "
+        f"Peers call the model by {called}.  "
         f"Load average when the rounds began: {' '.join(loads)}."
     )
 
@@ -63,7 +66,7 @@ def _ceilings(document: Document) -> str:
     measured = document["ceilings"]
     sizes = list(measured[0]["1"])
     rows = [
-        [f"{threads} thread{'s' if threads > '1' else ''}"]
+        [TITLES[threads]]
         + [f"{median(found[threads][size] for found in measured):.0f}" for size in sizes]
         + [" ".join(f"{max(found[threads].values()):.0f}" for found in measured)]
         for threads in measured[0]
@@ -109,7 +112,7 @@ def _speed(cells: Sequence[Cell]) -> str:
 
 
 def _ratios(document: Document, shapes: Sequence[tuple[int, int]]) -> str:
-    """Ours beside each peer, and beside the ceiling of two threads of the same round."""
+    """Ours beside each peer, and beside the ceilings of two threads of the same round."""
     peers = [name for name, _ in _by_side(document, "cells") if name != "ours"]
     if not any(cell["side"] == "ours" for cell in document["cells"]):
         return ""
@@ -122,7 +125,9 @@ def _ratios(document: Document, shapes: Sequence[tuple[int, int]]) -> str:
     ):
         rows = []
         if key == "requests_per_s":
-            rows.append(["the ceiling", *(_spread(_against_ceiling(document, *shape)) for shape in shapes)])
+            for threads in ("2", "plain 2"):
+                shares = (_against_ceiling(document, *shape, threads) for shape in shapes)
+                rows.append([f"alone: {TITLES[threads]}", *map(_spread, shares)])
         for name in peers:
             rows.append([SIDES[name].title, *(_spread(_against(document, *shape, name, key)) for shape in shapes)])
         if rows:
@@ -143,15 +148,15 @@ def _against(document: Document, strings: int, clients: int, name: str, key: str
     return [cell[key] / theirs[number][key] for number, cell in ours.items() if number in theirs]
 
 
-def _against_ceiling(document: Document, strings: int, clients: int) -> list[float]:
-    """Our share of the ceiling in each round."""
+def _against_ceiling(document: Document, strings: int, clients: int, threads: str) -> list[float]:
+    """Our share of a ceiling in each round."""
     ours = _found(document, strings, clients, "ours")
-    return [cell["strings_per_s"] / ceiling(document, number) for number, cell in ours.items()]
+    return [cell["strings_per_s"] / ceiling(document, number, threads) for number, cell in ours.items()]
 
 
-def ceiling(document: Document, number: int) -> float:
-    """Strings a second on two threads, the best batch size, before and after a round."""
-    tops = [float(max(found["2"].values())) for found in document["ceilings"][number : number + 2]]
+def ceiling(document: Document, number: int, threads: str) -> float:
+    """Strings a second in process, the best batch size, before and after a round."""
+    tops = [float(max(found[threads].values())) for found in document["ceilings"][number : number + 2]]
     return mean(tops)
 
 

@@ -22,8 +22,8 @@ def write_model(path: Path) -> str:
     from model.alphabet import Alphabet
     from model.artifact import write_artifact
     from model.text import Critic, Generator
-    from training.configuration import resolve
     from training.export import model_files, summarize
+    from training.layering import resolve
 
     torch.manual_seed(0)
     keys = {

@@ -23,8 +23,9 @@ import torch
 
 from benchmarks.training.ceilings import FORWARDS, convolution_per_s, forward_operations, gemm_per_s, seconds
 from benchmarks.training.plain import Plain
-from training.configuration import DataConfig, resolve
+from training.configuration import DataConfig
 from training.data import Corpus, open_dataset
+from training.layering import resolve
 from training.loop import Draws, choose_device, play
 from training.preparation import start
 

@@ -31,7 +31,7 @@ def router(schema: type[ScoreRequest]) -> APIRouter:
         serving = serving_of(request)
         wanted = await read_body(request, schema)
         version = serving.registry.find(wanted.model)
-        check_label(version, wanted.label, needed=True)
+        check_label(version, wanted.label, needed=version.artifact.labels.judged)
         await serving.admit(request, len(wanted.texts))
         deadline = perf_counter() + (wanted.deadline_s or serving.settings.deadline_s)
         outcome = await serving.answer(Scoring(version, wanted.texts, deadline, wanted.label), request)

@@ -79,7 +79,7 @@ def test_a_disk_that_fills_while_training_leaves_the_last_checkpoint(corpus: str
     train_freely(corpus, 3)
     # Rows and events grow without end, the checkpoints do not.
     largest = 2 * max(path.stat().st_size for path in Path("run/checkpoints").iterdir())
-    often = {"log_seconds": 0.001, "checkpoint_seconds": 0.05}
+    often = {"log_seconds": 0.001, "checkpoint_seconds": 0.05, "pauses": 100.0}
     last = train_within(largest, "--resume", "--max-rounds", "1000000", **often)
     assert last.endswith("log.jsonl: File too large; continue with --resume")
     state = load_checkpoint(Path("run/checkpoints"), torch.device("cpu"))

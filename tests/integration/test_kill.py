@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from training.checkpoint import load_checkpoint
-from training.configuration import Config, resolve
+from training.configuration import Config
 from training.display import PlainDisplay
 from training.job import train
 from training.journal import read_log
+from training.layering import resolve
 
 KILLS = 20  # that count, being in training
 KILLS_IN_START = 8
@@ -35,6 +36,7 @@ def configuration(corpus: Path, rounds: int) -> Config:
         "device": "cpu",
         "checkpoint_seconds": 0.01,
         "evaluate_seconds": 0.2,
+        "pauses": 100.0,
         "log_seconds": 0.02,
         "max_rounds": rounds,
     }

@@ -20,8 +20,9 @@ from optuna.trial import FrozenTrial, TrialState
 import charwgan
 from model.errors import ConfigurationError, RunError, RunExistsError
 from training import report
-from training.configuration import Config, flatten, parse_assignment, read_job
+from training.configuration import Config
 from training.journal import NonFiniteError
+from training.layering import flatten, parse_assignment, read_job
 from training.plan import plan
 from training.runs import differences, read_config, read_json
 from training.sweep import results, study
@@ -263,7 +264,7 @@ def start(folder: Path, corpus_file: Path, rounds: int) -> subprocess.Popen[str]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     settings = [f"--set={item}" for item in SMALL.split()]
     command = [sys.executable, "-m", "charwgan", *VERB, *settings, f"--max-rounds={rounds}"]
-    command += ["--trials=1", "--set=checkpoint_seconds=0.01", str(corpus_file)]
+    command += ["--trials=1", "--set=checkpoint_seconds=0.01", "--set=pauses=100", str(corpus_file)]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=pipe, stderr=pipe)
 

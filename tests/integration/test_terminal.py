@@ -15,7 +15,7 @@ from click.shell_completion import ShellComplete
 import charwgan
 from model import terminal
 from training.catalogue import CATALOGUE
-from training.configuration import keys
+from training.layering import keys
 from training.options import VARIANTS
 
 ROOT = Path(charwgan.__file__).parent

@@ -19,10 +19,10 @@ from small_runs import CPU
 
 import charwgan
 from training.checkpoint import load_checkpoint
-from training.configuration import read_job
 from training.display import SilentDisplay
 from training.job import train
 from training.journal import read_log
+from training.layering import read_job
 from training.plan import plan
 
 ROUNDS = 300
@@ -34,6 +34,7 @@ batch_size = 8
 max_rounds = {ROUNDS}
 max_seconds = 600
 checkpoint_seconds = 0.01
+pauses = 100
 threads = 1
 [data]
 sources = ["builtin:ring"]
@@ -116,7 +117,7 @@ def test_a_job_whose_worker_is_killed_ends_with_the_weights_of_an_undisturbed_on
         out, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, err
     assert err.count("continuing at round") == 1
-    assert out.startswith(f"killed: {ROUNDS} rounds")
+    assert f"\nkilled: {ROUNDS} rounds" in out
     in_ranks(2, undisturbed, job, tmp_path / "calm")
     for one, other in zip(final_state(tmp_path / "calm"), final_state(killed), strict=True):
         assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other

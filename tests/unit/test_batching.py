@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 from fake_engine import FakeEngine, version
@@ -10,7 +11,7 @@ from played_queue import Even, Queue, expected, play
 
 from service.batching import Rate
 from service.jobs import Generation
-from service.ticket import QueueFullError
+from service.ticket import EngineError, QueueFullError
 
 
 def test_a_request_gets_its_strings_in_order_over_many_runs() -> None:
@@ -221,5 +222,50 @@ def test_strings_in_a_run_do_not_wait() -> None:
         assert queue.batcher.queued == 12  # eight are tried in the run, and may all be accepted
         engine.permits.release(1000)
         assert (await ticket.result).places == list(range(0, 40, 2))
+
+    play(scenario, engine)
+
+
+def test_a_lone_small_request_runs_on_the_event_loop_once_runs_are_known_to_be_quick() -> None:
+    engine = FakeEngine()
+
+    async def scenario(queue: Queue) -> None:
+        assert await queue.texts(1, 1) == expected(1, 1)
+        assert threading.get_ident() not in engine.threads
+        queue.batcher._rate.per_s = 1000.0
+        assert await queue.texts(2, 2) == expected(2, 2)
+        assert engine.threads[-1] == threading.get_ident()
+        for options in ({"n": 3}, {"n": 1, "rules": Even(), "max_attempts": 4}, {"n": 1, "window": 4}):
+            queue.batcher._rate.per_s = 1000.0
+            ticket = queue.submit(3, **options)
+            await ticket.result
+            assert engine.threads[-1] != threading.get_ident()
+
+    play(scenario, engine)
+
+
+def test_requests_that_come_together_do_not_hold_the_event_loop_up() -> None:
+    engine = FakeEngine()
+
+    async def scenario(queue: Queue) -> None:
+        queue.batcher._rate.per_s = 1000.0
+        tickets = [queue.submit(seed, 1) for seed in range(2)]
+        assert [(await ticket.result).texts for ticket in tickets] == [expected(0, 1), expected(1, 1)]
+        assert threading.get_ident() not in engine.threads
+
+    play(scenario, engine)
+
+
+def test_an_engine_that_fails_on_the_event_loop_fails_the_request_alone() -> None:
+    engine = FakeEngine()
+
+    async def scenario(queue: Queue) -> None:
+        queue.batcher._rate.per_s = 1000.0
+        engine.broken = RuntimeError("out of memory")
+        with pytest.raises(EngineError):
+            await queue.texts(1, 1)
+        assert engine.threads == [threading.get_ident()]
+        engine.broken = None
+        assert await queue.texts(2, 1) == expected(2, 1)
 
     play(scenario, engine)

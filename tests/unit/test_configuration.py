@@ -8,12 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from model.errors import ConfigurationError
-from training.configuration import (
-    Config,
-    flatten,
-    keys,
-    resolve,
-)
+from training.configuration import Config
+from training.layering import flatten, keys, resolve
 from training.presets import PRESETS
 
 SOURCES = {"data.sources": ("names.txt",)}
@@ -138,7 +134,7 @@ def test_a_key_that_nothing_resembles_points_to_the_list() -> None:
         ("lr_critic", float("nan"), "a finite number"),
         ("max_seconds", float("inf"), "a finite number"),
         ("penalty", float("inf"), "a finite number"),
-        ("update", "alternate", "'alternating', 'simultaneous' or 'consensus'"),
+        ("update", "alternate", "'consensus', 'extragradient' or 'optimistic'"),
         ("data.on_long", "cut", "'truncate', 'drop' or 'window'"),
         ("n_critic", "many", "valid integer"),
         ("n_critic", 2.5, "valid integer"),

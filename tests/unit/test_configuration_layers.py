@@ -7,15 +7,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import ConfigurationError
-from training.configuration import (
-    flatten,
-    keys,
-    parse_assignment,
-    parse_value,
-    read_environment,
-    read_job,
-    resolve,
-)
+from training.layering import flatten, keys, parse_assignment, parse_value, read_environment, read_job, resolve
 from training.plan import plan
 
 

@@ -149,7 +149,11 @@ def test_a_name_with_the_signs_of_a_glob_is_a_file_if_there_is_one(tmp_path: Pat
     [
         ("missing.txt", r"there is no file .*missing\.txt: check the path"),
         ("missing*.txt", r"no file matches .*missing\*\.txt"),
-        ("folder", r"folder is a directory: name its files with a glob, such as '.*folder/\*\.txt'"),
+        (
+            "folder",
+            r"folder is a directory without images \(png, jpg, webp\): name files of text with a glob, "
+            r"such as '.*folder/\*\.txt'",
+        ),
     ],
 )
 def test_a_source_that_is_no_file_is_an_error_that_says_what_it_is(

@@ -16,17 +16,31 @@ from training.configuration import Config
 from training.data.dataset import Kind
 from training.distributed import Ranks, joined
 from training.loop import Draws, play
-from training.updates import Alternating, AverageOverRanks, Consensus, Simultaneous, UpdateRule, alone
+from training.updates import (
+    Alternating,
+    AverageOverRanks,
+    Consensus,
+    Extragradient,
+    Optimistic,
+    Simultaneous,
+    UpdateRule,
+    alone,
+)
 
 ROUNDS = 40
-STEPS = {"lr_critic": 1e-3, "lr_generator": 1e-3, "batch_size": 12}
-CASES: dict[str, tuple[Kind, UpdateRule]] = {
-    "a text critic with its slope in closed form": ("text", Alternating()),
-    "a critic that is differentiated twice": ("points", Alternating()),
-    "simultaneous steps": ("points", Simultaneous()),
-    "consensus, unbiased": ("text", Consensus(0.1)),
-    "consensus, biased": ("text", Consensus(0.1, "biased")),
-    "consensus, unbiased, differentiated twice": ("points", Consensus(0.1)),
+STEPS = {"lr_critic": 1e-3, "lr_generator": 1e-3}
+CASES: dict[str, tuple[Kind, UpdateRule, int]] = {
+    "a text critic with its slope in closed form": ("text", Alternating(), 12),
+    "a critic that is differentiated twice": ("points", Alternating(), 12),
+    "simultaneous steps": ("points", Simultaneous(), 12),
+    "extragradient": ("points", Extragradient(), 12),
+    "optimistic steps": ("points", Optimistic(), 12),
+    "consensus, unbiased": ("text", Consensus(0.1), 12),
+    "consensus, biased": ("text", Consensus(0.1, "biased"), 12),
+    "consensus, unbiased, differentiated twice": ("points", Consensus(0.1), 12),
+    "consensus, unbiased, of odd parts": ("points", Consensus(0.1), 6),
+    "consensus, sample by sample": ("points", Consensus(0.1, "per-sample"), 6),
+    "consensus, by the U-statistic": ("points", Consensus(0.1, "u-statistic"), 6),
 }
 VARIANTS = [(name, kind) for name, entry in CATALOGUE.items() for kind in entry.kinds]
 
@@ -38,8 +52,8 @@ def as_a_rank(cases: list[str], averaging: bool = True) -> dict[str, list[Tensor
 
 
 def weights(case: str, rounds: int, ranks: Ranks, average: AverageOverRanks = alone) -> list[Tensor]:
-    kind, rule = CASES[case]
-    return played(configured(**STEPS), kind, rule, rounds, ranks, average)
+    kind, rule, size = CASES[case]
+    return played(configured(**STEPS, batch_size=size), kind, rule, rounds, ranks, average)
 
 
 def played(
@@ -51,7 +65,8 @@ def played(
     players = training.game.players
     for player in players.values():
         player.double()
-    draws = Draws(data, config.batch_size, config.model.latent, config.seed, CPU, ranks.rank, ranks.count)
+    training.round = 25  # after those in which some critics move a hundred times
+    draws = Draws.of(training, data, config, CPU, ranks.rank, ranks.count)
     for _ in islice(play(training, rule, draws, average=average), rounds):
         pass
     return [weight.detach() for name in players for weight in training.game.parameters(name)]

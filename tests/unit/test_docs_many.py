@@ -15,7 +15,7 @@ import pytest
 from torch.distributed.run import get_args_parser
 
 import charwgan
-from training.configuration import flatten
+from training.layering import flatten
 from training.plan import plan
 from training.sweep import study
 from training.sweep.search import parse_search

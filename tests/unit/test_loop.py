@@ -17,9 +17,10 @@ from model.errors import ConfigurationError
 from training.average import Average
 from training.catalogue import CATALOGUE
 from training.checkpoint import load_checkpoint, save_checkpoint
-from training.configuration import Config, resolve
+from training.configuration import Config
 from training.data.dataset import Dataset, Kind
 from training.game import Game
+from training.layering import resolve
 from training.loop import Draws, Training, choose_device, play, update_rule
 from training.updates import Alternating, Consensus, Simultaneous
 

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from model import novelty
 from model.alphabet import Alphabet
 from model.artifact import MANIFEST, Artifact, write_artifact
 from model.constraints import Constraints, compile_constraints
@@ -23,12 +22,13 @@ from model.errors import ArtifactError
 from model.novelty import HASHES, Novelty
 from model.sampler import Sampler, Scorer
 from model.threads import Workers
-from training.configuration import Config, resolve
+from training.configuration import Config
 from training.data import open_dataset
 from training.display import PlainDisplay
 from training.evaluation.table import ScoreTable
 from training.export import export_run
 from training.job import train
+from training.layering import resolve
 
 ALPHABET = Alphabet("abcdeé", 5)
 texts = st.text(alphabet=ALPHABET.characters, max_size=5)
@@ -80,25 +80,6 @@ def test_no_training_strings_contain_nothing() -> None:
 
 def test_the_key_is_a_function_of_the_data() -> None:
     assert of(["ab"]).key == of(["ab"]).key != of(["ab"], digest="another digest").key
-
-
-def test_a_corpus_is_hashed_in_slices_of_its_memory_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = np.random.default_rng(0)
-    strings = ["".join(draw.choice(list("abcde"), size=5)) for _ in range(1000)]
-    whole = of(strings)
-    np.save(tmp_path / "train.npy", ALPHABET.encode(strings))
-    rows = np.load(tmp_path / "train.npy", mmap_mode="r")
-    sizes: list[int] = []
-    decode = Alphabet.decode
-
-    def watched(self: Alphabet, ids: Any) -> list[str]:
-        sizes.append(len(ids))
-        return decode(self, ids)
-
-    monkeypatch.setattr(Alphabet, "decode", watched)
-    monkeypatch.setattr(novelty, "SLICE", 300)
-    assert np.array_equal(Novelty.of(rows, ALPHABET, "a digest").hashes, whole.hashes)
-    assert sizes == [300, 300, 300, 100]
 
 
 # The file

@@ -8,7 +8,7 @@ import pytest
 
 from model.errors import ConfigurationError
 from training.catalogue import CATALOGUE
-from training.configuration import flatten, resolve
+from training.layering import flatten, resolve
 from training.plan import default_run, plan
 
 SOURCES = {"data.sources": ("names.txt",)}

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from model.errors import ConfigurationError
-from training.configuration import read_environment
+from training.layering import read_environment
 from training.plan import plan
 from training.sweep.search import Choice, Range, parse_search, parse_searches, with_values
 
@@ -51,7 +51,7 @@ def test_ranges_and_choices_are_read(text: str, expected: Any) -> None:
         (["model.depth=1..65"], "model.depth: .*less than or equal to 64, got 65"),
         (["model.depth=1.5..3"], "model.depth: .*valid integer.*, got 1.5"),
         (["model.kernel=3..7"], "model.kernel must be odd .*, got 4"),
-        (["update=alternating,sideways"], "update: .*'consensus', got 'sideways'"),
+        (["update=alternating,sideways"], "update: .*'optimistic', got 'sideways'"),
     ],
 )
 def test_what_is_wrong_is_told_with_the_key_the_bound_and_the_value(texts: list[str], message: str) -> None:

@@ -6,14 +6,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.errors import ConfigurationError
+from model.errors import ConfigurationError, SourceError
 from training.data import builtin, hub
 from training.data.arrays import Images, Points
 from training.data.cleaning import TextSource
 from training.data.corpus import Corpus, open_corpus
 from training.data.lines import TextFile
 from training.data.npz import open_npz
+from training.data.pictures import SUFFIXES, holds_images, open_folder
 from training.data.sources import find_files, split_name
+from training.data.stacks import stacked
 from training.data.storage import cache_folder
 from training.data.toys import open_builtin_array
 
@@ -34,14 +36,25 @@ def open_dataset(config: DataConfig, cache: Path | None = None) -> Corpus | Poin
         raise ConfigurationError("data.sources names nothing to learn from: give a file, a glob, builtin:names or -")
     arrays = [source for source in config.sources if _is_array(source, config)]
     if not arrays:
+        if config.stack or config.image_size is not None:
+            raise ConfigurationError("data.stack and data.image_size are for images, and this data is text")
         return _open_texts(config, cache or cache_folder())
     if len(config.sources) > 1:
         raise ConfigurationError(
             f"points and images come from one source, and {arrays[0]} is one of {len(config.sources)}: name it alone"
         )
-    if arrays[0].startswith(builtin.PREFIX):
-        return open_builtin_array(arrays[0], config)
-    return open_npz(arrays[0], config)
+    found = _open_array(arrays[0], config)
+    if isinstance(found, Images):
+        return stacked(found, config) if config.stack else found
+    if config.stack or config.image_size is not None:
+        raise ConfigurationError(f"data.stack and data.image_size are for images, and {arrays[0]} is points")
+    return found
+
+
+def _open_array(source: str, config: DataConfig) -> Points | Images:
+    if source.startswith(builtin.PREFIX):
+        return open_builtin_array(source, config)
+    return open_folder(source, config) if holds_images(source) else open_npz(source, config)
 
 
 def _is_array(source: str, config: DataConfig) -> bool:
@@ -49,7 +62,11 @@ def _is_array(source: str, config: DataConfig) -> bool:
         return builtin.parse_builtin(source)[0] not in builtin.TEXTS
     if source.startswith(hub.PREFIX) or source == "-":
         return False
-    return config.format == "npz" or (config.format == "auto" and split_name(source)[0] == "npz")
+    if config.format == "auto" and source.lower().endswith(SUFFIXES):
+        raise SourceError(f"{source} is one image: name the folder that holds the images")
+    return config.format == "npz" or (
+        config.format == "auto" and (split_name(source)[0] == "npz" or holds_images(source))
+    )
 
 
 def _open_texts(config: DataConfig, root: Path) -> Corpus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,34 +22,73 @@ Samples = NDArray[np.float32] | NDArray[np.uint8]
 Labels = NDArray[np.uint16]
 
 
+class Stored(Protocol):
+    """Samples (N, *shape), float32 or uint8, that are taken by their numbers: an array, or what makes them then."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Any, /) -> NDArray[Any]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Samples before they are split, (N, *shape), with the position of each one's label, (N,), or none."""
+    """Samples before they are split, (N, *shape), with the position of each one's label, (N,), or none.
+
+    notes: sentences on what was made of them.
+    """
 
     name: str
     samples: Samples
     labels: Labels | None = None
     label_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Modes:
-    """The Gaussians that points are drawn from: centres (K, D) and their common standard deviation."""
+    """The Gaussians that points are drawn from, each as often: centres (K, D), standard deviations (K,) or one."""
 
     centres: NDArray[np.float32]
-    sd: float
+    sd: float | NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    def draw(self, n: int, random: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Draw n points, (n, D), and say of which Gaussian each is, (n,)."""
+        chosen = random.integers(0, len(self), n)
+        sd = np.broadcast_to(self.sd, len(self))[chosen, np.newaxis]
+        points = self.centres[chosen] + sd * random.standard_normal((n, self.centres.shape[1]))
+        return points.astype(np.float32), chosen
+
+
+@dataclass(frozen=True)
+class Units:
+    """A scale for the networks: they see (x - offset) / scale of a value x."""
+
+    offset: float = 0.0
+    scale: float = 1.0
+
+    def own(self, seen: NDArray[Any]) -> NDArray[Any]:
+        """Values as they were before they were scaled for the networks."""
+        return self.offset + self.scale * seen
 
 
 @dataclass(frozen=True, eq=False)
 class _Arrays:
-    """What points and images share.  digest: hex SHA-256 of both parts, their labels and their shapes."""
+    """What points and images share.
 
-    train: Samples
+    digest: hex SHA-256 of both parts, their labels and their shapes.  notes: sentences on what was made of the data.
+    """
+
+    train: Stored
     held_out: NDArray[np.float32]
     digest: str
     train_labels: Labels | None = None
     held_out_labels: Labels | None = None
     label_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     labels: ClassVar[conditional.Labels] = conditional.Labels()  # only text is learned under its labels
 
     @property
@@ -73,9 +112,11 @@ class Points(_Arrays):
     """Points of a space: a ``Dataset`` of kind "points" and shape (D,), float32.
 
     modes: of a mixture of Gaussians, for counting which of them a generator reaches; else None.
+    units: of the values before they were scaled; points and modes are as the networks see them.
     """
 
     modes: Modes | None = None
+    units: Units = Units()
 
     @property
     def kind(self) -> Literal["points"]:
@@ -87,7 +128,10 @@ class Images(_Arrays):
     """Images: a ``Dataset`` of kind "image" and shape (C, H, W), values in [-1, 1].
 
     train: as stored; bytes stay bytes, a quarter of the memory, and become [-1, 1] when drawn.  held_out: float32.
+    base: of stacks, the images that are their channels; else None.
     """
+
+    base: Images | None = None
 
     @property
     def kind(self) -> Literal["image"]:
@@ -119,4 +163,4 @@ def split_samples(data: Labelled, config: DataConfig) -> dict[str, Any]:
             digest.update(f"{name} {part.dtype.str} {part.shape}".encode())
             digest.update(np.ascontiguousarray(part).data)
     fields = {**parts, "held_out": scaled(data.samples[held])}
-    return {**fields, "digest": digest.hexdigest(), "label_names": data.label_names}
+    return {**fields, "digest": digest.hexdigest(), "label_names": data.label_names, "notes": data.notes}

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 PREFIX = "builtin:"
 TEXTS = ("names", "docs")
-POINTS = ("ring", "grid", "swissroll")
-IMAGES = ("digits",)
+POINTS = ("ring", "grid", "mixture1d", "swissroll")
+STACKED = "stacked-digits"
+IMAGES = ("digits", STACKED)
 
 # first_names, first_names_male, last_names_islamic ...; romanised and kana spellings repeat the same names.
 _NAMES = re.compile(r"(first|last)_names")

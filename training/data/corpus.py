@@ -26,7 +26,7 @@ from training.data.encoding import encode_corpus
 from training.data.repeats import write_sorted_hashes
 from training.data.report import Report
 from training.data.spool import Spool
-from training.data.storage import make_once
+from training.data.storage import StoredRows, make_once
 from training.data.survey import make_alphabet, naming, survey
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ class Corpus:
         return self._part("train")
 
     @cached_property
+    def _stored(self) -> StoredRows:
+        return StoredRows(self.train, self.folder / "train.npy")
+
+    @cached_property
     def held_out(self) -> Ids:
         """Ids of the held-out rows, (N, T), a read-only memory map."""
         return self._part("held_out")
@@ -117,7 +121,7 @@ class Corpus:
         """One-hot vectors of the given training rows and their labels, (N, T, V + K), float32, made on the device."""
         import torch
 
-        ids = self.train[rows]
+        ids = self._stored.take(rows)
         # torch has few operations on uint16, so two-byte ids travel as int32.
         narrow = torch.from_numpy(ids if ids.dtype == np.uint8 else ids.astype(np.int32))
         index = narrow.to(device, non_blocking=True).long().unsqueeze(-1)

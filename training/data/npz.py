@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from model.errors import DataError, SourceError
 from training.data.arrays import Images, Labelled, Labels, Points, Samples, split_samples
 from training.data.lines import listing
+from training.data.sizes import resized
 
 if TYPE_CHECKING:
     from training.configuration import DataConfig
@@ -36,7 +37,7 @@ def open_npz(source: str, config: DataConfig) -> Points | Images:
         data = Labelled(source, _points(samples, where), positions, label_names)
         return Points(**split_samples(data, config))
     data = Labelled(source, _images(samples, where), positions, label_names)
-    return Images(**split_samples(data, config))
+    return Images(**split_samples(resized(data, config.image_size), config))
 
 
 def _read(source: str, config: DataConfig) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -78,11 +79,12 @@ def _points(samples: NDArray[Any], where: str) -> NDArray[np.float32]:
 
 
 def _finite(samples: NDArray[Any], where: str) -> NDArray[np.float32]:
-    values = np.asarray(samples, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        values = np.asarray(samples, dtype=np.float32)
     if not values.size:
         raise DataError(f"{where}: is empty, shape {samples.shape}")
     if not np.isfinite(values).all():
-        raise DataError(f"{where}: holds values that are not finite")
+        raise DataError(f"{where}: holds values that are not finite in float32")
     return values
 
 

@@ -8,7 +8,14 @@ from typing import Any
 from model.errors import MissingDependencyError, how_to_install
 
 # Package to the extra of charwgan that installs it.
-EXTRAS = {"datasets": "hf", "faker": "train", "pyarrow": "train", "sklearn": "train", "zstandard": "train"}
+EXTRAS = {
+    "datasets": "hf",
+    "faker": "train",
+    "PIL": "train",
+    "pyarrow": "train",
+    "sklearn": "train",
+    "zstandard": "train",
+}
 
 
 def load_optional(module: str, purpose: str) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.alphabet import Ids
+from training.data.ordering import ascending, slices
 from training.data.storage import NpyWriter
 
 SLICE = 1 << 16  # rows that are hashed at a time
@@ -60,18 +61,14 @@ def hash_rows(ids: Ids) -> NDArray[np.uint64]:
 def sorted_hashes(ids: Ids) -> NDArray[np.uint64]:
     """The hashes of all rows of ids (N, T), (N,), ascending; equal rows have equal ones."""
     hashes = np.empty(len(ids), dtype=np.uint64)
-    for start in range(0, len(ids), SLICE):
-        hashes[start : start + SLICE] = hash_rows(ids[start : start + SLICE])
+    for i, rows in enumerate(slices(ids, SLICE)):
+        hashes[i * SLICE : i * SLICE + len(rows)] = hash_rows(rows)
     hashes.sort()
     return hashes
 
 
 def write_sorted_hashes(ids: Ids, path: Path) -> None:
-    """As ``sorted_hashes``, into an .npy file, with no more than a slice in memory.  Raises OSError."""
-    # Written before it is mapped: where a mapping finds the disk full, the kernel kills the process.
+    """As ``sorted_hashes``, into an .npy file, with few rows and hashes in memory.  Raises OSError."""
     with NpyWriter(path, np.dtype(np.uint64)) as writer:
-        for start in range(0, len(ids), SLICE):
-            writer.append(hash_rows(ids[start : start + SLICE]))
-    hashes = np.load(path, mmap_mode="r+", allow_pickle=False)
-    hashes.sort()
-    hashes.flush()
+        for part in ascending((hash_rows(rows) for rows in slices(ids, SLICE)), path.parent):
+            writer.append(part)

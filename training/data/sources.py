@@ -175,7 +175,10 @@ def find_files(source: str, wanted: str, stack: ExitStack) -> list[File]:
 def _one_file(path: Path, wanted: str, stack: ExitStack) -> File:
     name = str(path)
     if path.is_dir():
-        raise SourceError(f"{name} is a directory: name its files with a glob, such as '{path / '*.txt'}'")
+        raise SourceError(
+            f"{name} is a directory without images (png, jpg, webp): "
+            f"name files of text with a glob, such as '{path / '*.txt'}'"
+        )
     if not path.is_file():  # a pipe gives its bytes once, and the cache has to know them before they are read
         with reading(name), path.open("rb") as pipe:
             return _spool(name, pipe, wanted, stack)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import DataError
+
+MAPPED = 1 << 28  # bytes of a file that is drawn from through a memory map, at most
 
 
 def cache_folder() -> Path:
@@ -66,6 +69,35 @@ class NpyWriter:
         self._file.truncate()
         self.rows -= 1
         return row
+
+
+class StoredRows:
+    """Rows of an .npy file by number, drawn again and again.
+
+    A file of more than MAPPED bytes is read where they lie: of a memory map all pages around them, in the end all
+    pages, would count as this process's memory.  A smaller one is mapped, which is faster.
+    """
+
+    def __init__(self, mapped: NDArray[Any], path: Path) -> None:
+        """mapped: the memory map of the file, (N, *row)."""
+        self._mapped, self._path = mapped, path
+        self._file: int | None = None
+        if mapped.nbytes > MAPPED:
+            self._file = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._file)
+            self._start = path.stat().st_size - mapped.nbytes
+            self._size = mapped.nbytes // len(mapped)
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """The rows of those numbers, (n, *row).  Raises DataError if the file has been cut off."""
+        if self._file is None:
+            return self._mapped[rows]
+        size = self._size
+        parts = [os.pread(self._file, size, self._start + int(row) * size) for row in rows]
+        data = bytearray().join(parts)  # which torch may write to, as it warns otherwise
+        if len(data) != len(rows) * size:
+            raise DataError(f"{self._path} has been cut off since it was opened: remove its folder, and start again")
+        return np.frombuffer(data, self._mapped.dtype).reshape(len(rows), *self._mapped.shape[1:])
 
 
 def make_once(root: Path, key: str, build: Callable[[Path], None]) -> Path:

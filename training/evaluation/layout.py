@@ -12,6 +12,8 @@ from rich.text import Text
 from training.evaluation.ngrams import ORDERS
 
 Scores = Mapping[str, float | None]
+Rows = Sequence[tuple[str, Scores]]
+Groups = Sequence[Mapping[str, str]]
 
 # Columns that stay together, under the two lines of their headings.
 GROUPS: tuple[dict[str, str], ...] = (
@@ -32,38 +34,40 @@ COLUMN_WIDTH = 5
 
 
 def figure(value: float | None) -> str:
-    """At most 4 characters for anything below 1000: .119, 1.00, 12.3, or - where nothing is defined."""
+    """At most 4 characters for anything below 1000: .119, 1.00, 12.3, a count as it is, - where nothing is defined."""
     if value is None:
         return "-"
+    if isinstance(value, int):
+        return f"{value}"
     if value < 0.9995:
         return f"{value:.3f}".removeprefix("0")
     return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
 
 
-def render(rows: Sequence[tuple[str, Scores]], notes: Sequence[str], width: int) -> RenderableType:
+def render(rows: Rows, notes: Sequence[str], width: int, groups: Groups = GROUPS) -> RenderableType:
     """Rows of scores for a rich console of `width` columns, in one block or in several; the notes below."""
-    return Group(*(_block(rows, columns) for columns in blocks(width)), Text("\n".join(notes), style="dim"))
+    return Group(*(_block(rows, columns) for columns in blocks(width, groups)), Text("\n".join(notes), style="dim"))
 
 
-def plain(rows: Sequence[tuple[str, Scores]], notes: Sequence[str], width: int) -> str:
+def plain(rows: Rows, notes: Sequence[str], width: int, groups: Groups = GROUPS) -> str:
     """The same without colours or trailing blanks."""
     out = StringIO()
-    Console(file=out, width=width, color_system=None, force_terminal=False).print(render(rows, notes, width))
+    Console(file=out, width=width, color_system=None, force_terminal=False).print(render(rows, notes, width, groups))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
-def blocks(width: int) -> list[dict[str, str]]:
+def blocks(width: int, groups: Groups = GROUPS) -> list[dict[str, str]]:
     """The groups of columns, put side by side as far as the width allows: one block from 100 columns on."""
     room = max(1, (width - NAME_WIDTH) // COLUMN_WIDTH)
     found: list[dict[str, str]] = [{}]
-    for group in GROUPS:
+    for group in groups:
         if found[-1] and len(found[-1]) + len(group) > room:
             found.append({})
         found[-1] |= group
     return found
 
 
-def _block(rows: Sequence[tuple[str, Scores]], columns: Mapping[str, str]) -> Table:
+def _block(rows: Rows, columns: Mapping[str, str]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("", max_width=NAME_WIDTH - 1, no_wrap=True, overflow="ellipsis")
     for heading in columns.values():

@@ -42,6 +42,14 @@ class Row:
     scores: Mapping[str, float | None]
     seed: tuple[int, ...] | None = None
 
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> Row:
+        """The row that ``asdict`` made.  Raises KeyError, TypeError or ValueError if it is none."""
+        scores = {
+            key: value if isinstance(value, int | None) else float(value) for key, value in tree["scores"].items()
+        }
+        return cls(str(tree["name"]), scores, tuple(tree["seed"]) if tree["seed"] else None)
+
 
 @dataclass(frozen=True)
 class ScoreTable:
@@ -75,6 +83,16 @@ class ScoreTable:
         """The rows' names, from top to bottom."""
         return tuple(row.name for row in self.rows)
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """The heading of each score."""
+        return {key: heading for group in layout.GROUPS for key, heading in group.items()}
+
+    @property
+    def definitions(self) -> dict[str, str]:
+        """What each score is."""
+        return DEFINITIONS
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, definitions included, as JSON would return it."""
         rows = [{**asdict(row), "seed": list(row.seed) if row.seed else None} for row in self.rows]
@@ -84,10 +102,7 @@ class ScoreTable:
     def from_dict(cls, tree: Mapping[str, Any]) -> ScoreTable:
         """The table that ``to_dict`` wrote.  Raises ValueError if it is not one."""
         try:
-            rows = tuple(
-                Row(str(row["name"]), _scores(row["scores"]), tuple(row["seed"]) if row["seed"] else None)
-                for row in tree["rows"]
-            )
+            rows = tuple(map(Row.from_dict, tree["rows"]))
             return cls(**{**{key.name: tree[key.name] for key in fields(cls)}, "rows": rows})
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a score table: {error!r}") from error
@@ -117,10 +132,6 @@ class ScoreTable:
     def plain(self, width: int = 100) -> str:
         """The same as text without colours."""
         return layout.plain([(row.name, row.scores) for row in self.rows], self.notes(), width)
-
-
-def _scores(tree: Mapping[str, Any]) -> dict[str, float | None]:
-    return {key: None if value is None else float(value) for key, value in tree.items()}
 
 
 @dataclass(frozen=True)

@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
+from model.blocks import NORMS
+from model.branches import Branched, Heads, VirtualBatchNorm
+from training.layers import Layered
 
-def hidden_layers(inputs: int, width: int, depth: int) -> list[nn.Module]:
-    """``depth`` linear layers, each followed by a ReLU."""
+
+def hidden_layers(
+    inputs: int, width: int, depth: int, norm: Callable[[int], nn.Module] | None = None
+) -> list[nn.Module]:
+    """``depth`` linear layers, each followed by a norm of so many channels, if any, and a ReLU."""
     layers: list[nn.Module] = []
     for _ in range(depth):
-        layers += [nn.Linear(inputs, width), nn.ReLU()]
+        layers += [nn.Linear(inputs, width), *([norm(width)] if norm else []), nn.ReLU()]
         inputs = width
     return layers
 
 
-class Generator(nn.Module):
-    """Latents (N, Z) to points (N, D)."""
+class Generator(Branched):
+    """Latents (N, Z + K) to points (N, D).  Several generators share all hidden layers but the last."""
 
-    def __init__(self, *, dimensions: int, width: int, depth: int, latent: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(*hidden_layers(latent, width, depth), nn.Linear(width, dimensions))
+    def __init__(
+        self,
+        *,
+        dimensions: int,
+        width: int,
+        depth: int,
+        latent: int,
+        heads: int = 0,
+        mixture: int = 0,
+        virtual_batch_norm: bool = False,
+    ) -> None:
+        """heads, mixture, virtual_batch_norm: as for ``Branched``."""
+        super().__init__(latent=latent, heads=heads, mixture=mixture, virtual_batch_norm=virtual_batch_norm)
+        norm, shared = VirtualBatchNorm if virtual_batch_norm else None, depth - bool(heads)
+        inputs = width if shared else latent
+        self.layers = nn.Sequential(*hidden_layers(latent, width, shared, norm))
+        own = (
+            nn.Sequential(*hidden_layers(inputs, width, 1, norm), nn.Linear(width, dimensions)) for _ in range(heads)
+        )
+        self.output = Heads(own) if heads else nn.Linear(width, dimensions)
 
-    def forward(self, latent: Tensor) -> Tensor:
+    def hidden(self, latent: Tensor) -> Tensor:
+        """What the shared layers give, (N, width)."""
         return cast(Tensor, self.layers(latent))
 
 
-class Critic(nn.Module):
-    """Points (N, D) to a score (N,)."""
+class Critic(Layered):
+    """Points (N, D) to a score (N,), or to logits (N, outputs).  norm: of every hidden layer, one of NORMS or none."""
 
-    def __init__(self, *, dimensions: int, width: int, depth: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(*hidden_layers(dimensions, width, depth), nn.Linear(width, 1))
-
-    def forward(self, points: Tensor) -> Tensor:
-        return torch.squeeze(cast(Tensor, self.layers(points)), 1)
+    def __init__(self, *, dimensions: int, width: int, depth: int, norm: str = "none", outputs: int = 0) -> None:
+        hidden = hidden_layers(dimensions, width, depth, NORMS.get(norm))
+        super().__init__(*hidden, nn.Linear(width, outputs or 1), outputs=outputs)

@@ -75,7 +75,7 @@ def bar_figure(values: Sequence[Any], real: Sequence[float], generated: Sequence
         axes.grid(visible=False, axis="x")
         axes.set_xlim(-0.7, len(values) - 0.3)
         if all(isinstance(value, str) for value in values):
-            labels = [glyph_label(value) for value in values]
+            labels = ["".join(map(glyph_label, value)) if len(value) > 1 else glyph_label(value) for value in values]
             axes.set_xticks(x, labels, rotation=90 if max(map(len, labels), default=0) > 1 else 0)
         else:
             axes.xaxis.set_major_locator(MaxNLocator(20, integer=True))

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.configuration import flatten
 from training.evaluation import layout
-from training.evaluation.table import DEFINITIONS, ScoreTable
+from training.evaluation.mode_table import ModeTable
+from training.evaluation.table import ScoreTable
+from training.layering import flatten
 from training.report.figures import bar_figure, line_figure
 from training.report.read import Curve, Run, read_run
 from training.runs import SPEED, write_whole
 
+Table = ScoreTable | ModeTable
 STRINGS = 16
 # Keys of the log that are clocks, told in the summary and not drawn.
 CLOCKS = ("seconds", "cpu_seconds")
@@ -112,11 +114,11 @@ def _table(heads: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]]) -> s
     return f'<div class="wide"><table><thead><tr>{"".join(heads)}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _scores(table: ScoreTable | None) -> str:
+def _scores(table: Table | None) -> str:
     if table is None:
         return ""
-    columns = {key: heading for group in layout.GROUPS for key, heading in group.items()}
-    heads = [f'<th class="number" title="{_safe(DEFINITIONS[k])}">{_safe_lines(h)}</th>' for k, h in columns.items()]
+    columns, told = table.columns, table.definitions
+    heads = [f'<th class="number" title="{_safe(told[k])}">{_safe_lines(h)}</th>' for k, h in columns.items()]
     rows = []
     for row in table.rows:
         cells = [f'<td class="number">{layout.figure(row.scores.get(key))}</td>' for key in columns]
@@ -150,7 +152,7 @@ def _owner(key: str) -> str | None:
 def _curve_figure(curves: Mapping[str, Curve], key: str) -> str:
     drawn = {"model": curves[key]}
     if key + FLOOR in curves:
-        drawn["real text"] = curves[key + FLOOR]
+        drawn["real"] = curves[key + FLOOR]
     svg = line_figure(drawn, f"{key} against rounds")
     return f"<figure><figcaption>{_safe(key.removeprefix('score/'))}</figcaption>{svg}</figure>"
 
@@ -179,7 +181,7 @@ def _text_cell(text: Any) -> str:
     return f'<td class="text"><bdi>{_safe(text)}</bdi></td>' if text else '<td class="empty">(empty)</td>'
 
 
-def _examples(table: ScoreTable | None) -> str:
+def _examples(table: Table | None) -> str:
     if table is None or not table.examples:
         return ""
     real, generated = table.examples.get("real", []), table.examples.get("generated", [])
@@ -193,11 +195,11 @@ def _examples(table: ScoreTable | None) -> str:
     return out
 
 
-def _histograms(table: ScoreTable | None) -> str:
+def _histograms(table: Table | None) -> str:
     if table is None or not table.histograms:
         return ""
     out = ""
-    for name, title in {"length": "Lengths in characters", "character": "Characters"}.items():
+    for name, title in {"length": "Lengths in characters", "character": "Characters", "mode": "Modes"}.items():
         if not (histogram := table.histograms.get(name)):
             continue
         svg = bar_figure(histogram["values"], histogram["real"], histogram["generated"], title)

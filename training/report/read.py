@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import RunError
+from training.evaluation.mode_table import ModeTable, read_table
 from training.evaluation.table import ScoreTable
 from training.runs import ALARM, is_look
 
@@ -42,7 +43,7 @@ class Run:
     curves: Mapping[str, Curve]
     texts: list[tuple[int, list[str]]]
     pictures: list[tuple[int, bytes]]
-    table: ScoreTable | None
+    table: ScoreTable | ModeTable | None
     problems: list[str]
     alarms: list[tuple[int, str]] = field(default_factory=list)
     last_look: int | None = None
@@ -85,14 +86,14 @@ def _json(path: Path, problems: list[str]) -> dict[str, Any]:
     return tree
 
 
-def _table(path: Path, last: int | None, problems: list[str]) -> ScoreTable | None:
+def _table(path: Path, last: int | None, problems: list[str]) -> ScoreTable | ModeTable | None:
     """The table of scores; none, with a problem noted, if it is of another round than the last one logged."""
     tree = _json(path, problems)
     if last is not None and tree.get("round", last) != last:
         problems.append(f"{path.name} is left out: it is of round {tree['round']}, and the run is at round {last}")
         return None
     try:
-        return ScoreTable.from_dict(tree) if tree else None
+        return read_table(tree) if tree else None
     except ValueError as error:
         problems.append(f"{path.name} could not be read: {error}")
         return None

@@ -10,7 +10,8 @@ from typing import Any, get_args
 from optuna.trial import Trial
 
 from model.errors import ConfigurationError
-from training.configuration import Config, Frozen, parse_value
+from training.configuration import Config, Frozen
+from training.layering import parse_value
 from training.plan import Layers, plan
 
 GRAMMAR = "--search takes key=low..high, key=low..high:log or key=a,b,c"

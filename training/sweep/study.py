@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import URL
 
 from model.errors import CharwganError, ConfigurationError, RunError, RunExistsError
-from training.configuration import Config, flatten
+from training.configuration import Config
 from training.display import Progress, make_display
 from training.distributed import launched
 from training.evaluation.joint import joint_score
@@ -29,6 +29,7 @@ from training.evaluation.table import ScoreTable
 from training.job import Outcome
 from training.job import train as train_run
 from training.journal import NonFiniteError
+from training.layering import flatten
 from training.plan import Layers, plan
 from training.preparation import open_data, reads_once
 from training.runs import MAY_CHANGE, is_run, locked, read_json, write_json

@@ -1,4 +1,6 @@
-"""What the peers share: opening the sampler, and a batch of requests in runs of the network of at most 256 strings.
+"""What the peers share: opening the model, and a batch of requests in runs of the network of at most 256 strings.
+
+They call it by ONNX Runtime as it comes, or by our sampler, whose threads share a batch by its rows.
 
 A peer is started with the model's folder and its port in the environment, since most import this again in processes
 of their own.
@@ -12,6 +14,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 
 from model.artifact import Artifact
 from model.sampler import SLICE, Sampler
@@ -22,10 +25,21 @@ def port() -> int:
     return int(os.environ["BENCHMARK_PORT"])
 
 
+class PlainSampler(Sampler):
+    """The model in one session of ONNX Runtime, whose own threads share every layer of a batch."""
+
+    def __init__(self, artifact: Artifact, threads: int) -> None:
+        super().__init__(artifact, threads=1)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(artifact.read(self.network), options)
+
+
 def open_sampler(threads: int) -> Sampler:
-    """The sampler of the model; the threads are those found best for the peer, unless the environment has others."""
-    folder = Path(os.environ["BENCHMARK_MODEL"])
-    return Sampler(Artifact.load(folder), int(os.environ.get("BENCHMARK_THREADS", threads)))
+    """The model; the threads are those found best for the peer, unless the environment has others."""
+    open_model = Sampler if os.environ.get("BENCHMARK_ENGINE") == "sampler" else PlainSampler
+    artifact = Artifact.load(Path(os.environ["BENCHMARK_MODEL"]))
+    return open_model(artifact, int(os.environ.get("BENCHMARK_THREADS", threads)))
 
 
 def texts_of(sampler: Sampler, wanted: Sequence[tuple[int, int]]) -> list[list[str]]:

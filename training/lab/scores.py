@@ -1,0 +1,49 @@
+"""How good generated digits are in the eyes of a classifier that was trained on real ones.
+
+What the Inception score is of photographs (Salimans et al. 2016), and never to be compared with it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.data import Images
+from training.evaluation.classifier import Classifier, train_classifier
+from training.lab.runs import CPU, opened
+from training.observer import generate
+
+SAMPLES = 1000
+
+
+@cache
+def judge(source: str) -> Classifier:
+    """A classifier of built-in images, trained once."""
+    images = opened(source)
+    assert isinstance(images, Images)
+    return train_classifier(images, CPU)
+
+
+def classifier_score(classifier: Classifier, images: NDArray[np.float32]) -> float:
+    """Exp of the mean of KL(p(label | image) || p(label)): 1 if all look alike, at most the number of labels."""
+    with torch.no_grad():
+        logs = cast(torch.Tensor, classifier.network(torch.from_numpy(images))).log_softmax(dim=1)
+    mean = logs.exp().mean(dim=0).log()
+    return float((logs.exp() * (logs - mean)).sum(dim=1).mean().exp())
+
+
+def real_score(source: str) -> float:
+    """The score of as many real images: what there is to reach."""
+    images = opened(source)
+    assert isinstance(images, Images)
+    return classifier_score(judge(source), images.train[:SAMPLES])
+
+
+def score_of(generator: torch.nn.Module, latent: int, source: str) -> float:
+    """The classifier score of a generator's first SAMPLES; NaN if they are not finite."""
+    images = generate(generator, SAMPLES, latent)
+    return classifier_score(judge(source), images) if np.isfinite(images).all() else float("nan")
