@@ -131,14 +131,14 @@ def test_a_figure_that_there_is_none_of_is_refused_before_anything_is_drawn(tmp_
 
 def test_a_page_takes_up_what_was_drawn_and_keeps_what_stands_around_it(two: dict[str, Entry], tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("Before.\n\n<!-- figure: one -->\nold\n<!-- end -->\n\nAfter.\n", encoding="utf-8")
+    page.write_text("Before.\n\n<!-- figure: one -->\nwhat stood here\n<!-- end -->\n\nAfter.\n", encoding="utf-8")
     list(draw_figures(tmp_path / "drawn"))
     refresh_page(page, tmp_path / "drawn")
     text = page.read_text(encoding="utf-8")
     assert text.startswith("Before.\n\n<!-- figure: one -->\n![ONE](drawn/one.png)\n")
     assert "| Nothing is there | \\|lines\\| | 0 | < 1 | holds |" in text
     assert text.endswith("<!-- end -->\n\nAfter.\n")
-    assert "old" not in text
+    assert "what stood here" not in text
 
 
 def test_a_claim_that_does_not_hold_is_said_so_in_the_page() -> None:
