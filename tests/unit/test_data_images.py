@@ -92,8 +92,9 @@ def test_every_broken_file_is_named(tmp_path: Path) -> None:
         opened(tmp_path)
     for i in range(7):
         (tmp_path / f"{i}.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"9 of 10 images .*0\.png .*4\.png [^5]* and 4 more$"):
+    with pytest.raises(DataError, match=r"9 of 10 images .*0\.png .*4\.png .* and 4 more$") as caught:
         opened(tmp_path)
+    assert "5.png" not in str(caught.value)
 
 
 def test_more_than_eight_bits_are_refused(tmp_path: Path) -> None:
