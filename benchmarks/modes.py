@@ -21,6 +21,7 @@ from typing import Any
 
 from training.display import SilentDisplay
 from training.job import train
+from training.layering import parse_assignment
 from training.plan import plan
 
 SETTINGS: dict[str, Any] = {
@@ -84,8 +85,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="how many (default: 10)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of every method")
     options = parser.parse_args()
-    from training.layering import parse_assignment
-
     changed = dict(map(parse_assignment, options.set))
     for data in options.data:
         source = f"builtin:{data}" if data in ("ring", "grid") else data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from model.labels import UNCONDITIONAL, Labels
 from training.catalogue import CATALOGUE, make_game
+from training.checkpoint import load_checkpoint, save_checkpoint
 from training.configuration import Config
 from training.data.dataset import Dataset, Kind
 from training.layering import resolve
@@ -102,3 +104,25 @@ def lasting(training: Training) -> dict[str, Any]:
 
 def weights(training: Training) -> dict[str, list[Tensor]]:
     return {name: [p.detach().clone() for p in player.parameters()] for name, player in training.game.players.items()}
+
+
+def undisturbed(config: Config, data: Dataset) -> dict[str, Any]:
+    """The state after four rounds."""
+    training = begin(config, data)
+    rounds(training, config, data, 4)
+    return lasting(training)
+
+
+def stopped_and_continued(config: Config, data: Dataset, folder: Path) -> dict[str, Any]:
+    """The state after two rounds, a checkpoint, and two rounds more by new objects."""
+    first = begin(config, data)
+    rounds(first, config, data, 2)
+    save_checkpoint(folder, first.state_dict())
+    torch.manual_seed(999)  # what another process would find is unknown
+    second = begin(config, data)
+    state = load_checkpoint(folder, CPU)
+    assert state is not None
+    second.load_state_dict(state)
+    assert (second.round, second.seconds, second.cpu_seconds) == (2, first.seconds, first.cpu_seconds)
+    rounds(second, config, data, 2)
+    return lasting(second)

@@ -10,10 +10,20 @@ import pytest
 import torch
 from captured_rounds import Rounds, draws_of, play_eagerly
 from ranks import in_ranks
-from small_runs import CPU, Memory, assert_same, begin, configured, data_of, lasting, rounds, weights
+from small_runs import (
+    CPU,
+    Memory,
+    assert_same,
+    begin,
+    configured,
+    data_of,
+    rounds,
+    stopped_and_continued,
+    undisturbed,
+    weights,
+)
 from torch import Tensor
 
-from training.checkpoint import load_checkpoint, save_checkpoint
 from training.configuration import Config
 from training.data.dataset import Kind
 from training.distributed import Ranks, joined
@@ -81,15 +91,7 @@ def test_cures_apply_to_several_generators_too(variant: str, cure: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_run_that_was_stopped_and_continued_equals_an_undisturbed_one(form: str, kind: Kind, tmp_path: Path) -> None:
     config, data = config_of(form), data_of(kind)
-    undisturbed, first = begin(config, data), begin(config, data)
-    rounds(undisturbed, config, data, 4)
-    rounds(first, config, data, 2)
-    save_checkpoint(tmp_path, first.state_dict())
-    torch.manual_seed(999)
-    second = begin(config, data)
-    second.load_state_dict(load_checkpoint(tmp_path, CPU) or {})
-    rounds(second, config, data, 2)
-    assert_same(lasting(second), lasting(undisturbed))
+    assert_same(stopped_and_continued(config, data, tmp_path), undisturbed(config, data))
 
 
 def test_a_mixture_minimises_how_far_its_deviations_are_from_one() -> None:

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import CPU, Memory, assert_same, begin, configured, data_of, lasting, rounds
+from small_runs import Memory, assert_same, begin, configured, data_of, rounds, stopped_and_continued, undisturbed
 from torch import Tensor, nn
 
 from model.errors import ConfigurationError
-from training.checkpoint import load_checkpoint, save_checkpoint
 from training.cures import packed
 from training.data.dataset import Dataset, Kind
 from training.networks.roles import Roles
@@ -111,15 +110,7 @@ def test_a_run_that_was_stopped_and_continued_equals_an_undisturbed_one(
 ) -> None:
     config = configured("gan" if asked.get("critic.norm") == "batch" else "wgan-gp", **asked)
     data = data_of(kind)
-    undisturbed, first = begin(config, data), begin(config, data)
-    rounds(undisturbed, config, data, 4)
-    rounds(first, config, data, 2)
-    save_checkpoint(tmp_path, first.state_dict())
-    torch.manual_seed(999)
-    second = begin(config, data)
-    second.load_state_dict(load_checkpoint(tmp_path, CPU) or {})
-    rounds(second, config, data, 2)
-    assert_same(lasting(second), lasting(undisturbed))
+    assert_same(stopped_and_continued(config, data, tmp_path), undisturbed(config, data))
 
 
 @pytest.mark.parametrize(("kind", "asked"), PENALISED, ids=str)

@@ -10,11 +10,21 @@ import pytest
 import torch
 from captured_rounds import Rounds, play_eagerly
 from ranks import in_ranks
-from small_runs import CPU, Memory, assert_same, begin, configured, data_of, lasting, rounds, weights
+from small_runs import (
+    CPU,
+    Memory,
+    assert_same,
+    begin,
+    configured,
+    data_of,
+    lasting,
+    rounds,
+    stopped_and_continued,
+    undisturbed,
+    weights,
+)
 from torch import Tensor
 
-from training.checkpoint import load_checkpoint, save_checkpoint
-from training.configuration import Config
 from training.data.dataset import Kind
 from training.distributed import Ranks, joined
 from training.loop import Draws, play, update_rule
@@ -32,23 +42,6 @@ TOGETHER = {**CURES["packs"], **CURES["noise"], **CURES["history"]}
 BOTH = {"with features": {**TOGETHER, **CURES["features"]}, "unrolled too": {**TOGETHER, **CURES["unrolled"]}}
 RULES = [{"update": "simultaneous"}, {"update": "consensus", "consensus_estimator": "biased"}, {"precision": "bf16"}]
 WITHOUT_DRAWS = {name: CURES[name] for name in ("packs", "history")}  # and of means over samples
-
-
-def undisturbed(config: Config, kind: Kind, n: int = 4) -> dict[str, Any]:
-    training = begin(config, data_of(kind))
-    rounds(training, config, data_of(kind), n)
-    return lasting(training)
-
-
-def stopped_and_continued(config: Config, kind: Kind, folder: Path) -> dict[str, Any]:
-    first, data = begin(config, data_of(kind)), data_of(kind)
-    rounds(first, config, data, 2)
-    save_checkpoint(folder, first.state_dict())
-    torch.manual_seed(999)  # what another process would find is unknown
-    second = begin(config, data)
-    second.load_state_dict(load_checkpoint(folder, CPU) or {})
-    rounds(second, config, data, 2)
-    return lasting(second)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +65,7 @@ def test_a_run_that_was_stopped_and_continued_equals_an_undisturbed_one(
     tmp_path: Path, cure: dict[str, Any], kind: Kind
 ) -> None:
     config = configured(**cure)
-    assert_same(stopped_and_continued(config, kind, tmp_path), undisturbed(config, kind))
+    assert_same(stopped_and_continued(config, data_of(kind), tmp_path), undisturbed(config, data_of(kind)))
 
 
 @pytest.mark.parametrize("changed", RULES, ids=str)
@@ -81,7 +74,7 @@ def test_so_it_does_under_other_rules_and_in_bf16(
     tmp_path: Path, cure: dict[str, Any], changed: dict[str, str]
 ) -> None:
     config = configured(**cure, **changed)
-    assert_same(stopped_and_continued(config, "text", tmp_path), undisturbed(config, "text"))
+    assert_same(stopped_and_continued(config, data_of("text"), tmp_path), undisturbed(config, data_of("text")))
 
 
 @pytest.mark.parametrize("cure", ["packs", "features", "history", "unrolled"])

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from small_runs import CPU, assert_same, begin, configured, data_of, lasting, rounds, weights
+from small_runs import (
+    CPU,
+    assert_same,
+    begin,
+    configured,
+    data_of,
+    lasting,
+    rounds,
+    stopped_and_continued,
+    undisturbed,
+    weights,
+)
 from torch import nn
 from torch.optim import SGD
 
@@ -17,8 +27,7 @@ from model.errors import ConfigurationError
 from training.average import Average
 from training.catalogue import CATALOGUE
 from training.checkpoint import load_checkpoint, save_checkpoint
-from training.configuration import Config
-from training.data.dataset import Dataset, Kind
+from training.data.dataset import Kind
 from training.game import Game
 from training.layering import resolve
 from training.loop import Draws, Training, choose_device, play, update_rule
@@ -39,28 +48,6 @@ def test_every_variant_moves_every_player_by_finite_terms(variant: str, kind: Ki
     for name, after in weights(training).items():
         assert any(not torch.equal(a, b) for a, b in zip(before[name], after, strict=True))
         assert all(torch.isfinite(parameter).all() for parameter in after)
-
-
-def undisturbed(config: Config, data: Dataset) -> dict[str, Any]:
-    """The state after four rounds."""
-    training = begin(config, data)
-    rounds(training, config, data, 4)
-    return lasting(training)
-
-
-def stopped_and_continued(config: Config, data: Dataset, folder: Path) -> dict[str, Any]:
-    """The state after two rounds, a checkpoint, and two rounds more by new objects."""
-    first = begin(config, data)
-    rounds(first, config, data, 2)
-    save_checkpoint(folder, first.state_dict())
-    torch.manual_seed(999)  # what another process would find is unknown
-    second = begin(config, data)
-    state = load_checkpoint(folder, CPU)
-    assert state is not None
-    second.load_state_dict(state)
-    assert (second.round, second.seconds, second.cpu_seconds) == (2, first.seconds, first.cpu_seconds)
-    rounds(second, config, data, 2)
-    return lasting(second)
 
 
 @pytest.mark.parametrize(("variant", "kind"), PAIRS)

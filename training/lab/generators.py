@@ -59,6 +59,9 @@ def generators(lab: Lab) -> Drawn:
             Claim("and divide them among themselves", INFORMATION, each.divided, ">", 0.5),
         )
     ]
+    density = line.scores["density_kl"]
+    near = np.inf if density is None else density
+    claims.append(Claim("Their mixture is near the line's data", "KL of histograms, nats", near, "<", 0.5))
     caption = (
         "Samples of MAD-GAN, each generator in its colour, over the data in grey. All are told apart by one "
         "discriminator, so that each is pushed to what no other makes."
