@@ -53,7 +53,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "mad-gan-sim": {"variant": "mad-gan-sim", "generators": 8},
     "pacgan4": {"variant": "gan", "critic.pack": 4},
     "unrolled": {"variant": "gan", "unrolled": 5},
-    "best": {"variant": "gan", "r1": 0.1, "beta1": 0.0, "lr_critic": 2e-3},
+    "best": {"variant": "gan", "r1": 0.1, "beta1": 0.0, "lr_generator": 2e-3, "lr_critic": 4e-3, "decay": "linear"},
 }
 COLUMNS = ("modes", "high_quality", "reverse_kl")
 
@@ -81,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", default=["ring", "grid"], help="built-in mixtures or other sources")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS), metavar="METHOD")
-    parser.add_argument("--rounds", type=int, default=6000, help="default: 6000")
+    parser.add_argument("--rounds", type=int, default=10_000, help="default: 10000")
     parser.add_argument("--seeds", type=int, default=10, help="how many (default: 10)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of every method")
     options = parser.parse_args()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from model.labels import UNCONDITIONAL, Labels
 from training.catalogue import CATALOGUE, make_game
 from training.checkpoint import load_checkpoint, save_checkpoint
+from training.conditions import Conditions, beside
 from training.configuration import Config
 from training.data.dataset import Dataset, Kind
 from training.layering import resolve
@@ -47,6 +48,10 @@ class Memory:
         return tuple(self.samples.shape[1:])
 
     @property
+    def conditions(self) -> Conditions:
+        return Conditions(len(self.labels))
+
+    @property
     def digest(self) -> str:
         return hashlib.sha256(self.samples.numpy().tobytes()).hexdigest()
 
@@ -57,13 +62,20 @@ class Memory:
         return self.samples[torch.from_numpy(rows)].to(device)
 
 
-def data_of(kind: Kind) -> Dataset:
+LABELS = Labels(("a", "b", "c"), np.array([0.5, 0.25, 0.25]))
+
+
+def data_of(kind: Kind, variant: str = "gan") -> Memory:
+    """Samples of a kind as a variant learns them: under LABELS, row i under label i modulo 3, if it needs labels."""
     generator = torch.Generator().manual_seed(1)
     if kind == "text":
         ids = torch.randint(6, (40, 5), generator=generator)
-        return Memory(kind, nn.functional.one_hot(ids, 6).float())
-    shape = (40, 1, 8, 8) if kind == "image" else (40, 2)
-    return Memory(kind, torch.randn(shape, generator=generator).tanh())
+        samples = nn.functional.one_hot(ids, 6).float()
+    else:
+        samples = torch.randn((40, 1, 8, 8) if kind == "image" else (40, 2), generator=generator).tanh()
+    if not CATALOGUE[variant].defaults.get("data.condition"):
+        return Memory(kind, samples)
+    return Memory(kind, beside(samples, torch.eye(len(LABELS))[torch.arange(len(samples)) % len(LABELS)]), LABELS)
 
 
 def configured(variant: str = "wgan-gp", **changed: Any) -> Config:

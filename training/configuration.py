@@ -43,6 +43,9 @@ class DataConfig(Frozen):
         None,
         description="Side that images are resized to; unset: they are of one size, and padded if it is nearly one.",
     )
+    condition: bool = Field(
+        False, description="Points and images are learned under their labels, as text is with data.label."
+    )
     stack: bool = Field(False, description="Three images of one channel, drawn at random, become the channels of one.")
     held_out: float = Field(0.1, gt=0.0, lt=1.0, description="Share of the lines kept for evaluation.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the split, apart from the seed of training.")
@@ -112,6 +115,9 @@ class Config(Frozen):
     )
     lr_generator: float = Field(1e-4, gt=0, le=1, description="Step size of the generator.")
     lr_critic: float = Field(1e-4, gt=0, le=1, description="Step size of the critic.")
+    decay: Literal["none", "linear"] = Field(
+        "none", description="Whether step sizes fall down a line, to a hundredth of theirs at the run's end."
+    )
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient.")
     beta2: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the squared gradient.")
     penalty: float = Field(10.0, ge=0, description="Weight of the gradient penalty, lambda.")

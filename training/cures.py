@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from model.errors import ConfigurationError
+from training.conditions import channel_axis
 from training.configuration import Config
 from training.data.dataset import Kind
 from training.game import Batch, Game, Terms
@@ -26,14 +27,14 @@ OWN_LOSS = ("mad-gan", "mad-gan-sim")  # variants that are nothing without the l
 def sight(config: Config, kind: Kind, labels: int = 0) -> See:
     """What the configured critic is shown of real and of generated samples alike: with noise, and then in packs.
 
-    labels: K, channels after those of a text, which stay without noise.
+    labels: K, channels after those of a sample, which stay without noise.
     Raises ConfigurationError as ``check_packs`` does of a whole batch, or if there are packs of samples with labels.
     """
     check_packs(config, config.batch_size)
     pack, noise, end = config.critic.pack, config.instance_noise, config.instance_noise_rounds
-    if pack > 1 and (labels or config.data.label is not None):
+    if pack > 1 and (labels or config.data.label is not None or config.data.condition):
         raise ConfigurationError(
-            f"critic.pack = {pack} cannot be had with data.label: a pack would hold strings of several labels, "
+            f"critic.pack = {pack} cannot be had with labels: a pack would hold samples of several, "
             "and the critic judges under one: ask for critic.pack = 1"
         )
     if pack == 1 and not noise:
@@ -60,7 +61,8 @@ def noised(samples: Tensor, deviation: Tensor, labels: int = 0) -> Tensor:
     dtype = torch.promote_types(samples.dtype, torch.float32)
     noise = torch.randn(samples.shape, dtype=dtype, device=samples.device)
     if labels:
-        noise[..., -labels:] = 0
+        axis = channel_axis(noise)
+        noise.narrow(axis, noise.shape[axis] - labels, labels).zero_()
     return samples + deviation * noise
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.labels import UNCONDITIONAL
+from training.conditions import Conditions
 from training.data.dataset import Dataset
 from training.data.resident import Store
 from training.game import Batch
@@ -32,7 +32,7 @@ class Inputs:
         """turns: batches in a round.  room: as in ``Store``."""
         device = draws.device
         self.store = Store(draws.dataset, device, room)
-        self._labels, self._turns = len(draws.dataset.labels), turns
+        self._conditions, self._turns = draws.dataset.conditions, turns
         places = cast(Dataset, _Places(len(draws.dataset)))
         self._draws = replace(draws, dataset=places, device=torch.device("cpu"))
         like = [(torch.Size((turns, *drawn.shape)), drawn.dtype) for drawn in self._drawn(0, 0)]
@@ -62,8 +62,8 @@ class Inputs:
         """The batch of a turn of the round, made on the device of what was sent."""
         *travelled, latent, mix = (there[turn] for there in self._there[:-2])
         real = self.store.samples(travelled)
-        if self._labels:
-            latent = torch.cat([latent, real[:, 0, -self._labels :]], dim=1)
+        if self._conditions:
+            latent = torch.cat([latent, self._conditions.of(real)], dim=1)
         return Batch(real, latent, mix, self._round)
 
     def _drawn(self, number: int, turn: int) -> tuple[Tensor, ...]:
@@ -78,7 +78,7 @@ class _Places:
     """What ``Draws`` needs of a dataset of so many rows; the sample at a row is its number, exact in float64."""
 
     rows: int
-    labels = UNCONDITIONAL
+    conditions = Conditions()
 
     def __len__(self) -> int:
         return self.rows

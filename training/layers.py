@@ -16,7 +16,9 @@ from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
+from model.branches import Branched
 from model.text import ResidualCritic, critic_of
+from training.conditions import beside
 from training.game import Game
 
 KERNELS, COORDINATES = 16, 5  # B and C of minibatch discrimination
@@ -27,11 +29,12 @@ class Layered(nn.Module):
     """A critic of layers one after the other, the last of them linear.
 
     Samples (N, ...) to scores (N,), or to logits (N, outputs) where it tells classes apart.
+    labels: K, how many of the channels that it takes are not the sample's own.
     """
 
-    def __init__(self, *layers: nn.Module, outputs: int = 0) -> None:
+    def __init__(self, *layers: nn.Module, outputs: int = 0, labels: int = 0) -> None:
         super().__init__()
-        self.layers, self.outputs = nn.Sequential(*layers), outputs
+        self.layers, self.outputs, self.labels = nn.Sequential(*layers), outputs, labels
 
     @property
     def score(self) -> nn.Linear:
@@ -51,6 +54,12 @@ class Layered(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         return self.read(self.features(samples))
+
+
+def marked(generator: Branched, latent: Tensor) -> Tensor:
+    """What a critic takes of a generator's samples: with the labels that they were asked to be of, if it has any."""
+    samples = generator.chosen(generator.outputs(latent), latent)
+    return beside(samples, latent[:, generator.latent :]) if generator.labels else samples
 
 
 class MinibatchDiscrimination(nn.Module):

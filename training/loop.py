@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +56,9 @@ class Training:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        self._steps = [group["lr"] for group in self._groups()]
+
     @classmethod
     def start(cls, game: Game, config: Config, device: torch.device) -> Training:
         """Players on their device, a fresh optimiser each, and the average of the generator."""
@@ -63,6 +66,14 @@ class Training:
             module.to(device)
         optimizers = {name: make_optimizer(name, game.parameters(name), config) for name in game.players}
         return cls(game, optimizers, Average(game.players["generator"], config.ema))
+
+    def pace(self, share: float) -> None:
+        """Make steps of this share of the configured size from now on."""
+        for group, lr in zip(self._groups(), self._steps, strict=True):
+            group["lr"] = lr * share
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self.optimizers.values() for group in optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and numbers alone, so that it can be read back without unpickling code."""
@@ -140,9 +151,9 @@ class Draws:
         real = self.dataset.draw(rows, self.device)
         drawn = latents(stream, first, size, self.latent), uniform[:, 1]
         latent, mix = (torch.from_numpy(numbers).to(self.device, real.dtype) for numbers in drawn)
-        if k := len(self.dataset.labels):
-            # Strings are made of the labels that the real ones have, so that a critic never tells them apart by labels.
-            latent = torch.cat([latent, real[:, 0, -k:]], dim=1)
+        if conditions := self.dataset.conditions:
+            # Samples are made of the labels that the real ones have, so that a critic never tells them apart by labels.
+            latent = torch.cat([latent, conditions.of(real)], dim=1)
         if self.branches:
             chosen = torch.from_numpy((uniform[:, 2] * self.branches).astype(np.int64)).to(self.device)
             latent = torch.cat([latent, one_hot(chosen, self.branches).to(latent.dtype)], dim=1)
@@ -198,10 +209,12 @@ def play(
     precision: str = "fp32",
     average: AverageOverRanks = alone,
     say: Say = logger.info,
+    pace: Callable[[], float] = lambda: 1.0,
 ) -> Iterator[Terms]:
     """Play rounds for as long as it is asked for the next one; yields the terms of each, of this rank's samples.
 
-    say: is told how the rounds are played, where there is a choice.
+    say: is told how the rounds are played, where there is a choice.  pace: the share of the configured step sizes that
+    the next round takes, the same on all ranks.
     """
 
     def move(draw: Draw, share: float | Tensor) -> Terms:
@@ -214,6 +227,7 @@ def play(
     turns = None if changing else rule.batches(training.game)
     play_round = way_of_playing(training, draws, move, turns, say)
     while True:
+        training.pace(pace())
         started, cpu_started = time.perf_counter(), time.process_time()
         terms = play_round()
         training.round += 1

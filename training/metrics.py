@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from model.labels import UNCONDITIONAL, Labels
 from training.data.corpus import Corpus
 from training.evaluation.copies import subsample
 from training.evaluation.judges import Judge
@@ -34,9 +35,10 @@ def text_metrics(training: Training, corpus: Corpus, latent: int) -> Metrics:
     return {**table.to_dict(), "critic_scores": scores}, _defined(table["model"])
 
 
-def sample_metrics(training: Training, judge: Judge, latent: int) -> Metrics:
-    """Of points or images; latent: Z."""
-    table = mode_table(judge, generated(training.average.module, judge.n, latent), judge.n, seed=SAMPLE_SEED)
+def sample_metrics(training: Training, judge: Judge, latent: int, labels: Labels = UNCONDITIONAL) -> Metrics:
+    """Of points or images; latent: Z.  labels: that they are learned under."""
+    samples = generated(training.average.module, judge.n, latent, labels=labels)
+    table = mode_table(judge, samples, judge.n, seed=SAMPLE_SEED)
     return table.to_dict(), _defined(table["model"])
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from model.alphabet import UNKNOWN, Alphabet, Ids
 from model.labels import UNCONDITIONAL, Labels
+from training.conditions import without
 from training.data.arrays import Images, Points
 from training.data.corpus import Corpus
 from training.evaluation.judges import POINTS, Judge
@@ -57,7 +58,9 @@ def observer_of(dataset: Corpus | Images | Points, latent: int, judge: Judge | N
     """The observer for a kind of data; latent: Z.  judge: of points and images, for the scores of a look."""
     if isinstance(dataset, Corpus):
         return TextObserver(dataset, latent)
-    return ImageObserver(latent, judge) if isinstance(dataset, Images) else PointsObserver(dataset, latent, judge)
+    if isinstance(dataset, Images):
+        return ImageObserver(latent, judge, dataset.labels)
+    return PointsObserver(dataset, latent, judge)
 
 
 class _Scores:
@@ -82,14 +85,14 @@ def _finite(scores: Mapping[str, float | None]) -> dict[str, float]:
 class ImageObserver:
     """A sheet of images, and which labels they have where images are labelled."""
 
-    def __init__(self, latent: int, judge: Judge | None = None) -> None:
-        self._latent, self._judged = latent, judge is not None
+    def __init__(self, latent: int, judge: Judge | None = None, labels: Labels = UNCONDITIONAL) -> None:
+        self._latent, self._judged, self._labels = latent, judge is not None, labels
         self._scores = _Scores(judge)
 
     def look(self, generator: nn.Module) -> Look:
         from training.drawing import sheet  # it takes a second, which no start should wait for
 
-        parts = generated(generator, SEEN if self._judged else SHEET, self._latent)
+        parts = generated(generator, SEEN if self._judged else SHEET, self._latent, labels=self._labels)
         first = next(parts)
         return Look(".png", sheet(first[:SHEET]), self._scores.of(chain([first], parts)))
 
@@ -98,14 +101,14 @@ class PointsObserver:
     """Generated points over real ones, those of each branch of a generator in its own colour."""
 
     def __init__(self, dataset: Points, latent: int, judge: Judge | None = None) -> None:
-        self._units, self._latent = dataset.units, latent
+        self._units, self._latent, self._labels = dataset.units, latent, dataset.labels
         self._real = self._units.own(dataset.held_out[:SEEN])
         self._scores = _Scores(judge)
 
     def look(self, generator: nn.Module) -> Look:
         from training.drawing import density, scatter
 
-        points = generate(generator, SEEN, self._latent)
+        points = generate(generator, SEEN, self._latent, labels=self._labels)
         branches = branches_of(generator)
         origins = branches.of_strings(SAMPLE_SEED, 0, SEEN) if branches else np.zeros(SEEN, dtype=np.intp)
         draw = density if points.shape[1] == 1 else scatter
@@ -127,17 +130,24 @@ class TextObserver:
 
 
 @torch.no_grad()
-def generate(generator: nn.Module, n: int, latent: int, seed: int = SAMPLE_SEED) -> NDArray[np.float32]:
-    """Samples 0 .. n - 1 of a seed, (n, ...)."""
-    return np.concatenate(list(generated(generator, n, latent, seed)))
+def generate(
+    generator: nn.Module, n: int, latent: int, seed: int = SAMPLE_SEED, labels: Labels = UNCONDITIONAL
+) -> NDArray[np.float32]:
+    """Samples 0 .. n - 1 of a seed, (n, ...), by themselves.
+
+    labels: of a conditional generator; each sample is of the one that it draws, or of the branch.
+    """
+    return np.concatenate(list(generated(generator, n, latent, seed, labels)))
 
 
 @torch.no_grad()
-def generated(generator: nn.Module, n: int, latent: int, seed: int = SAMPLE_SEED) -> Iterator[NDArray[np.float32]]:
+def generated(
+    generator: nn.Module, n: int, latent: int, seed: int = SAMPLE_SEED, labels: Labels = UNCONDITIONAL
+) -> Iterator[NDArray[np.float32]]:
     """The same in parts, (N, ...)."""
-    device = next(generator.parameters()).device
-    for part in _latents(seed, n, latent, device, branches_of(generator)):
-        yield generator(part).float().cpu().numpy()
+    device, beside = next(generator.parameters()).device, int(getattr(generator, "labels", 0))
+    for part in _latents(seed, n, latent, device, labels or branches_of(generator)):
+        yield without(generator(part), beside).float().cpu().numpy()
 
 
 def branches_of(generator: nn.Module) -> Labels:

@@ -23,9 +23,9 @@ MAKERS: dict[str, Make] = {
 
 
 def make_optimizer(player: str, parameters: Sequence[nn.Parameter], config: Config) -> Optimizer:
-    """The configured optimiser of a player; every player but the generators takes the critic's step size.
+    """The configured optimiser of a player; critics take steps of one size, and all whom they judge of the other.
 
     beta2 is the decay of the squared gradient for RMSprop too; Adagrad and plain gradient steps have no decays.
     """
-    lr = config.lr_generator if player.startswith("generator") else config.lr_critic
+    lr = config.lr_critic if player.startswith("critic") else config.lr_generator
     return MAKERS[config.optimizer](parameters, lr, config)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
 
-# As in the catalogue, which cannot be asked without importing torch.
-VARIANTS = (
-    "wgan-gp", "wgan", "gan", "minimax-gan", "lsgan", "hinge-gan", "f-gan", "density-ratio-gan", "dcgan",
-    "mad-gan", "mad-gan-sim",
-)  # fmt: skip
 # Of the laboratory, in their order.
 FIGURES = (
     "fields", "eigenvalues", "rules", "momentum", "dirac-gan", "autoencoder", "layers", "level-sets", "robustness",
     "race", "generators",
 )  # fmt: skip
 BUILTIN = "builtin:"
+CATALOGUE = Path(__file__).with_name("catalogue")
+ENTRY = re.compile(r"^@variant\(.*?^def (\w+)\(", re.MULTILINE | re.DOTALL)
 
 
 def complete_data(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -36,8 +34,10 @@ def complete_data(context: click.Context, parameter: click.Parameter, incomplete
 
 
 def complete_variant(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The names of the games."""
-    return _starting(VARIANTS, incomplete)
+    """The names of the games, read in the catalogue's text: to ask it would import torch."""
+    texts = (path.read_text() for path in sorted(CATALOGUE.glob("*.py")))
+    names = tuple(name.replace("_", "-") for text in texts for name in ENTRY.findall(text))
+    return _starting(names, incomplete)
 
 
 def complete_figure(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

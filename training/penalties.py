@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from model.blocks import norm
+from training.conditions import without
 
 Judge = Callable[[Tensor], Tensor]
 """A critic: samples (N, ...) to scores (N,)."""
@@ -122,12 +123,11 @@ def slope_by_autograd(critic: Judge, at: Tensor) -> Tensor:
 
 
 def _gradient(critic: Judge, at: Tensor) -> Tensor:
-    """Of the score in each sample of ``at``, but not in the labels that stand after a text; differentiable again."""
+    """Of the score in each sample of ``at``, but not in the labels that stand after it; differentiable again."""
     at = at.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(at).sum(), at, create_graph=True)
-    return gradient[..., : gradient.shape[-1] - getattr(critic, "labels", 0)].to(
-        torch.promote_types(gradient.dtype, torch.float32)
-    )
+    own = without(gradient, getattr(critic, "labels", 0))
+    return own.to(torch.promote_types(gradient.dtype, torch.float32))
 
 
 def clip_weights(critic: nn.Module, bound: float = 0.01) -> Callable[[], None]:

@@ -105,7 +105,24 @@ def describe(dataset: Corpus | Images | Points) -> list[str]:
         labelled = f"Every string is learned under its label, of which there are {len(dataset.labels)}."
         return [*dataset.report.sentences(), *[labelled] * bool(dataset.labels)]
     kind = "images" if dataset.kind == "image" else "points"
-    return [*dataset.notes, f"{len(dataset)} {kind} of shape {dataset.shape}"]
+    labelled = f"Every one is learned under its label, of which there are {len(dataset.labels)}."
+    return [*dataset.notes, f"{len(dataset)} {kind} of shape {dataset.shape}", *[labelled] * bool(dataset.labels)]
+
+
+def check_decay(config: Config, ranks: int = 1) -> None:
+    """Raises ConfigurationError if steps shall fall towards an end that there is not, or that ranks see differently."""
+    if config.decay == "none":
+        return
+    ends = (config.max_rounds, config.max_seconds, config.max_cpu_seconds)
+    if all(end is None for end in ends):
+        raise ConfigurationError(
+            f"decay = {config.decay} needs an end to fall to: set max_rounds, max_seconds or max_cpu_seconds"
+        )
+    if ranks > 1 and ends[1:] != (None, None):
+        raise ConfigurationError(
+            f"decay = {config.decay} on {ranks} ranks needs an end in rounds, since each has its own clock: "
+            "set max_rounds alone, neither max_seconds nor max_cpu_seconds"
+        )
 
 
 def cautions(config: Config) -> list[str]:

@@ -27,6 +27,7 @@ MAY_CHANGE = frozenset(
         "max_seconds",
         "max_cpu_seconds",
         "max_rounds",
+        "decay",
         "log_seconds",
         "evaluate_seconds",
         "checkpoint_seconds",

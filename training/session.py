@@ -13,6 +13,7 @@ import torch
 
 from model.errors import RunError
 from model.novelty import HASHES
+from training.catalogue import find_variant
 from training.checkpoint import from_bytes, load_checkpoint, save_checkpoint, to_bytes
 from training.configuration import Config
 from training.cures import check_packs
@@ -23,10 +24,11 @@ from training.distributed import Ranks
 from training.evaluation.judges import judge_of
 from training.journal import Journal, Means, NonFiniteError, last_alarm
 from training.loop import Draws, play
+from training.measures import Finished
 from training.metrics import sample_metrics, text_metrics
 from training.observer import Observer, branches_of, observer_of
 from training.pauses import Interval, Meetings
-from training.preparation import cautions, describe, open_data, start
+from training.preparation import cautions, check_decay, describe, open_data, start
 from training.reference import SAMPLES, check_slopes
 from training.runs import (
     ALARM,
@@ -41,6 +43,7 @@ from training.runs import (
 )
 
 FIRST_LOOK_SECONDS = 5.0  # of training: a person should soon see that something is learned
+PACES = 100  # sizes that steps have in the course of a run where they fall
 LOOKS, CHECKPOINTS = 0.75, 0.25  # of the share of the time that a run may pause
 
 
@@ -74,7 +77,9 @@ class Session:
             self.training.load_state_dict(from_bytes(state, device))
         draws = Draws.of(self.training, self.dataset, config, device, ranks.rank, ranks.count)
         say, average = self.display.say, ranks.average
-        self.rounds = play(self.training, self.rule, draws, precision=config.precision, average=average, say=say)
+        self.rounds = play(
+            self.training, self.rule, draws, precision=config.precision, average=average, say=say, pace=self._pace
+        )
         self.means, self.progress = Means(), Progress(f"{config.variant} on {', '.join(config.data.sources)}")
         self._flushed_at = (self.training.round, self.training.seconds)
         self._saved_at = self.training.round
@@ -92,6 +97,7 @@ class Session:
         """The data, and the game as it begins or, on rank 0, as it goes on."""
         size = self.ranks.part(self.config.batch_size)
         check_packs(self.config, size)
+        check_decay(self.config, self.ranks.count)
         self.dataset = open_data(self.config.data, self.run, self.ranks.count)
         for sentence in (*describe(self.dataset), *cautions(self.config)):
             self.display.say(sentence)
@@ -164,6 +170,11 @@ class Session:
             (training.cpu_seconds, config.max_cpu_seconds),
         )
         return max((min(1.0, now / end) for now, end in ends if end is not None), default=None)
+
+    def _pace(self) -> float:
+        """The share of the step sizes that the next round takes; in few steps, each of which a CUDA graph records."""
+        share = self._share() if self.config.decay == "linear" else None
+        return 1.0 if share is None else 1.0 - min(int(share * PACES), PACES - 1) / PACES
 
     def play(self, received: list[int]) -> int:
         """Rounds until the end or a signal, with rows, looks and checkpoints in between.
@@ -290,11 +301,19 @@ class Session:
 
     def _evaluate(self) -> dict[str, float]:
         latent = self.config.model.latent
+        found: dict[str, Any] = {}
+        scores: dict[str, float] = {}
         if isinstance(self.dataset, Corpus):
             found, scores = text_metrics(self.training, self.dataset, latent)
         elif self.judge:
-            found, scores = sample_metrics(self.training, self.judge, latent)
-        else:
+            found, scores = sample_metrics(self.training, self.judge, latent, self.dataset.labels)
+        players, average = self.training.game.players, self.training.average.module
+        finished = Finished(self.config, players, average, self.dataset, self.judge)
+        measured: dict[str, float] = {}
+        for measure in find_variant(self.config.variant).measures:
+            measured |= measure(finished)
+        if not scores and not measured:
             return {}
+        found["measures"], scores = measured, {**scores, **measured}
         write_json(self.run / "metrics.json", {**found, "round": self.training.round})
         return scores

@@ -8,17 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from charwgan import cli
 from model.errors import ConfigurationError, RunError
 from training.appraisal import appraise
+from training.checkpoint import load_checkpoint
+from training.configuration import Config
 from training.display import PlainDisplay, Progress
 from training.evaluation.classifier import FILE
 from training.evaluation.mode_table import ModeTable
 from training.job import Outcome, train
 from training.journal import read_log
 from training.plan import plan
+from training.preparation import check_decay
 from training.runs import read_json
 
 SMALL: dict[str, Any] = {"preset": "tiny", "model.width": 8, "model.depth": 1, "model.latent": 8, "batch_size": 16,
@@ -146,3 +150,46 @@ def test_a_run_may_be_held_against_other_data_of_its_kind_with_a_warning(ring: P
 def test_data_of_another_shape_does_not_fit(ring: Path) -> None:
     with pytest.raises(RunError, match="does not fit the networks for this data"):
         appraise(ring, ("builtin:mixture1d",), n=50)
+
+
+def sizes_of_steps(run: Path) -> set[float]:
+    state = load_checkpoint(run / "checkpoints", torch.device("cpu"))
+    assert state is not None
+    return {group["lr"] for optimizer in state["optimizers"].values() for group in optimizer["param_groups"]}
+
+
+def test_steps_fall_to_a_hundredth_at_the_end_and_stay_where_they_are_not_to_fall(tmp_path: Path) -> None:
+    steps = {"lr_critic": 0.01, "lr_generator": 0.01, "ema": 0.0}
+    play("builtin:ring", tmp_path / "falling", 150, decay="linear", **steps)
+    (last,) = sizes_of_steps(tmp_path / "falling")
+    assert last == pytest.approx(1e-4)
+    play("builtin:ring", tmp_path / "steady", 2, **steps)
+    assert sizes_of_steps(tmp_path / "steady") == {0.01}
+
+
+def test_falling_steps_need_an_end_that_all_ranks_see_alike() -> None:
+    def config(**ends: Any) -> Config:
+        return Config(**{"decay": "linear", **ends})
+
+    with pytest.raises(ConfigurationError, match="decay = linear needs an end to fall to"):
+        check_decay(config())
+    with pytest.raises(ConfigurationError, match="decay = linear on 2 ranks needs an end in rounds"):
+        check_decay(config(max_rounds=5, max_seconds=1.0), ranks=2)
+    check_decay(config(max_rounds=5), ranks=2)
+
+
+def test_labelled_images_can_be_learned_under_their_labels(tmp_path: Path) -> None:
+    source, run = images(tmp_path), tmp_path / "run"
+    outcome, display = play(source, run, variant="cgan", **{"data.label": "y"})
+    assert "Every one is learned under its label, of which there are 4." in display.said
+    assert 0 <= outcome.scores["label_accuracy"] <= 1
+    assert read_json(run / "result.json")["scores"]["label_accuracy"] == outcome.scores["label_accuracy"]
+
+
+def test_learning_under_labels_that_are_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"has none: name their array by data\.label"):
+        play(images(tmp_path, labels=False), tmp_path / "run", variant="cgan")
+    lines = tmp_path / "lines.txt"
+    lines.write_text("a\nb\nc\n" * 9)
+    with pytest.raises(ConfigurationError, match=r"of text it is data\.label that says where they are"):
+        play(lines, tmp_path / "run", variant="cgan")

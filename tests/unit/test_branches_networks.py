@@ -134,8 +134,8 @@ def test_a_generator_makes_of_a_mixture_what_a_plain_one_makes_of_its_latents(ki
     ("changed", "labels", "told"),
     [
         ({"variant": "mad-gan", "generator.mixture": 2}, 0, "generator.mixture = 2 cannot be had with mad-gan: "),
-        ({"variant": "mad-gan"}, 2, "mad-gan cannot be had with data.label: "),
-        ({"variant": "gan", "generator.mixture": 2}, 2, "generator.mixture = 2 cannot be had with data.label: "),
+        ({"variant": "mad-gan"}, 2, "mad-gan cannot be had with labels: "),
+        ({"variant": "gan", "generator.mixture": 2}, 2, "generator.mixture = 2 cannot be had with labels: "),
     ],
 )
 def test_a_sample_that_would_be_of_two_branches_or_of_a_label_and_one_is_refused(

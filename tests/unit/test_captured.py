@@ -39,7 +39,7 @@ def labelled_text() -> Dataset:
 
 @pytest.mark.parametrize(("variant", "kind"), PAIRS)
 def test_captured_rounds_of_every_variant_are_those_of_the_loop(variant: str, kind: Kind) -> None:
-    captured, loops = both(configured(variant), data_of(kind))
+    captured, loops = both(configured(variant), data_of(kind, variant))
     assert_same(captured, loops)
 
 
@@ -219,7 +219,7 @@ class TestOnAGpu:
     @pytest.mark.parametrize(("variant", "kind"), PAIRS)
     @pytest.mark.parametrize("precision", ["fp32", "bf16"])
     def test_every_variant_is_captured_and_near_eager_rounds(self, variant: str, kind: Kind, precision: str) -> None:
-        config, data = configured(variant, precision=precision, **WIDER), data_of(kind)
+        config, data = configured(variant, precision=precision, **WIDER), data_of(kind, variant)
         one, other = self.begun(config, data), self.begun(config, data)
         rounds = Rounds(one, config, data, cuda_graph, CUDA)
         assert rounds.captured, rounds.said

@@ -156,7 +156,7 @@ def test_noise_is_drawn_in_full_precision(dtype: torch.dtype, expected: torch.dt
             {"batch_size": 8, "critic.pack": 2, "update": "consensus", "consensus_estimator": "per-sample"},
             r"cannot be had with consensus_estimator = per-sample",
         ),
-        ({"critic.pack": 2, "data.label": "country"}, r"cannot be had with data\.label: a pack would hold strings of"),
+        ({"critic.pack": 2, "data.label": "country"}, r"cannot be had with labels: a pack would hold samples of"),
     ],
 )
 def test_packs_that_cannot_be_are_refused_with_the_reason(changed: dict[str, Any], message: str) -> None:

@@ -60,7 +60,8 @@ def played(
     config: Config, kind: Kind, rule: UpdateRule, rounds: int, ranks: Ranks, average: AverageOverRanks
 ) -> list[Tensor]:
     """Every player's weights after some rounds of a game in float64."""
-    data = Memory(kind, data_of(kind).samples.double())
+    given = data_of(kind, config.variant)
+    data = Memory(kind, given.samples.double(), given.labels)
     training = begin(config, data)
     players = training.game.players
     for player in players.values():

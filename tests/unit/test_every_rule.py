@@ -53,7 +53,7 @@ def assert_played_and_gone_on_with(config: Config, data: Dataset) -> None:
 @pytest.mark.parametrize(("rule", "optimizer", "variant", "kind"), MATRIX)
 def test_every_rule_plays_every_game_and_resumes_exactly(rule: str, optimizer: str, variant: str, kind: Kind) -> None:
     config = configured(variant, update=rule, optimizer=optimizer, **STEPS)
-    assert_played_and_gone_on_with(config, data_of(kind))
+    assert_played_and_gone_on_with(config, data_of(kind, variant))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -38,7 +38,7 @@ PAIRS = [(name, kind) for name, entry in CATALOGUE.items() for kind in entry.kin
 
 @pytest.mark.parametrize(("variant", "kind"), PAIRS)
 def test_every_variant_moves_every_player_by_finite_terms(variant: str, kind: Kind) -> None:
-    config, data = configured(variant), data_of(kind)
+    config, data = configured(variant), data_of(kind, variant)
     training = begin(config, data)
     before = weights(training)
     for terms in rounds(training, config, data, 2):
@@ -54,7 +54,7 @@ def test_every_variant_moves_every_player_by_finite_terms(variant: str, kind: Ki
 def test_a_run_that_was_stopped_and_continued_equals_an_undisturbed_one(
     tmp_path: Path, variant: str, kind: Kind
 ) -> None:
-    config, data = configured(variant), data_of(kind)
+    config, data = configured(variant), data_of(kind, variant)
     assert_same(stopped_and_continued(config, data, tmp_path), undisturbed(config, data))
 
 
@@ -112,6 +112,20 @@ def test_each_player_has_its_own_step_size() -> None:
     for name, lr in (("generator", 0.25), ("critic", 0.125)):
         (group,) = training.optimizers[name].param_groups
         assert (group["lr"], group["betas"], group["fused"]) == (lr, (0.5, 0.75), True)
+
+
+def test_a_round_takes_the_share_of_the_step_sizes_that_is_asked_for() -> None:
+    config, data = configured(lr_generator=0.25, lr_critic=0.125), data_of("points")
+    training = begin(config, data)
+    shares = iter([1.0, 0.5, 0.0])
+    played = play(training, update_rule(config), Draws.of(training, data, config, CPU), pace=lambda: next(shares))
+    next(played)
+    next(played)
+    sizes = {name: optimizer.param_groups[0]["lr"] for name, optimizer in training.optimizers.items()}
+    assert sizes == {"generator": 0.125, "critic": 0.0625}
+    before = weights(training)
+    next(played)
+    assert_same(weights(training), before)
 
 
 @pytest.mark.parametrize(("variant", "kind"), [("wgan-gp", "text"), ("wgan-gp", "points"), ("dcgan", "image")])

@@ -48,7 +48,7 @@ def gradients(game: Game, batch: Batch) -> list[Tensor]:
 
 @pytest.mark.parametrize(("variant", "kind"), [(v, k) for v, entry in CATALOGUE.items() for k in entry.kinds])
 def test_what_is_right_is_left_as_it_is(variant: str, kind: Kind) -> None:
-    config, data = configured(variant), data_of(kind)
+    config, data = configured(variant), data_of(kind, variant)
     training, undisturbed = begin(config, data), begin(config, data)
     state, buffers = torch.get_rng_state(), [b.clone() for p in training.game.players.values() for b in p.buffers()]
     assert checked(training.game, few(data)) == []

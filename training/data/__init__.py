@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Corpus", "Images", "Points", "open_dataset"]
 
+MOST_CHANNELS = 256  # labels of points and images, each a channel of what a critic takes
+
 
 def open_dataset(config: DataConfig, cache: Path | None = None) -> Corpus | Points | Images:
     """The data that the configuration names: texts, or one source of points or images.
@@ -36,19 +39,37 @@ def open_dataset(config: DataConfig, cache: Path | None = None) -> Corpus | Poin
         raise ConfigurationError("data.sources names nothing to learn from: give a file, a glob, builtin:names or -")
     arrays = [source for source in config.sources if _is_array(source, config)]
     if not arrays:
-        if config.stack or config.image_size is not None:
-            raise ConfigurationError("data.stack and data.image_size are for images, and this data is text")
+        _check_text(config)
         return _open_texts(config, cache or cache_folder())
     if len(config.sources) > 1:
         raise ConfigurationError(
             f"points and images come from one source, and {arrays[0]} is one of {len(config.sources)}: name it alone"
         )
     found = _open_array(arrays[0], config)
-    if isinstance(found, Images):
-        return stacked(found, config) if config.stack else found
-    if config.stack or config.image_size is not None:
+    if isinstance(found, Points) and (config.stack or config.image_size is not None):
         raise ConfigurationError(f"data.stack and data.image_size are for images, and {arrays[0]} is points")
-    return found
+    if isinstance(found, Images) and config.stack:
+        found = stacked(found, config)
+    return _conditioned(found, arrays[0]) if config.condition else found
+
+
+def _check_text(config: DataConfig) -> None:
+    """Raises ConfigurationError for keys that are not for text."""
+    if config.stack or config.image_size is not None:
+        raise ConfigurationError("data.stack and data.image_size are for images, and this data is text")
+    if config.condition and config.label is None:
+        raise ConfigurationError("data.condition needs labels, and of text it is data.label that says where they are")
+
+
+def _conditioned(data: Points | Images, source: str) -> Points | Images:
+    """The same, learned under its labels.  Raises ConfigurationError if it has none, or too many to be channels."""
+    if not data.label_names:
+        raise ConfigurationError(f"data.condition needs labels, and {source} has none: name their array by data.label")
+    if len(data.label_names) > MOST_CHANNELS:
+        raise ConfigurationError(
+            f"data.condition takes at most {MOST_CHANNELS} labels, got {len(data.label_names)}: leave it out"
+        )
+    return replace(data, conditioned=True)
 
 
 def _open_array(source: str, config: DataConfig) -> Points | Images:

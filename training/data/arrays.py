@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model import labels as conditional
+from model.labels import UNCONDITIONAL
+from model.labels import Labels as Names
+from training.conditions import Conditions, beside
 from training.data.split import split_rows
 
 if TYPE_CHECKING:
@@ -80,6 +83,7 @@ class _Arrays:
     """What points and images share.
 
     digest: hex SHA-256 of both parts, their labels and their shapes.  notes: sentences on what was made of the data.
+    conditioned: whether they are learned under their labels, whose K channels then follow those of a sample.
     """
 
     train: Stored
@@ -89,12 +93,26 @@ class _Arrays:
     held_out_labels: Labels | None = None
     label_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    labels: ClassVar[conditional.Labels] = conditional.Labels()  # only text is learned under its labels
+    conditioned: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one sample: (D,) or (C, H, W)."""
-        return self.train.shape[1:]
+        """Of one sample: (D + K,) or (C + K, H, W)."""
+        channels, *places = self.train.shape[1:]
+        return (channels + self.conditions.channels, *places)
+
+    @property
+    def conditions(self) -> Conditions:
+        """The channels of the labels, where they are learned under them."""
+        return Conditions(len(self.label_names)) if self.conditioned else Conditions()
+
+    @cached_property
+    def labels(self) -> Names:
+        """What samples can be asked to be, with the shares of the training part; none unless ``conditioned``."""
+        if not self.conditioned or self.train_labels is None:
+            return UNCONDITIONAL
+        counts = np.bincount(self.train_labels, minlength=len(self.label_names))
+        return Names(self.label_names, counts / counts.sum())
 
     def __len__(self) -> int:
         return len(self.train)
@@ -104,7 +122,11 @@ class _Arrays:
         import torch
 
         drawn = torch.from_numpy(self.train[rows]).to(device, non_blocking=True)
-        return drawn if drawn.dtype == torch.float32 else drawn.float().div_(127.5).sub_(1.0)
+        own = drawn if drawn.dtype == torch.float32 else drawn.float().div_(127.5).sub_(1.0)
+        if not self.conditioned or self.train_labels is None:
+            return own
+        marks = torch.from_numpy(self.train_labels[rows].astype(np.int64)).to(device)
+        return beside(own, torch.nn.functional.one_hot(marks, len(self.label_names)).to(own.dtype))
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from model.alphabet import Alphabet, Ids
 from model.errors import ArtifactError, DataError
 from model.labels import Labels
+from training.conditions import Conditions
 from training.data.cleaning import TextSource
 from training.data.encoding import encode_corpus
 from training.data.repeats import write_sorted_hashes
@@ -89,6 +90,11 @@ class Corpus:
         if hashes.shape != (self.report.train,) or hashes.dtype != np.uint64:
             raise ValueError(f"train_hashes.npy has the wrong shape {hashes.shape}")
         return hashes
+
+    @property
+    def conditions(self) -> Conditions:
+        """The K channels of the labels, after the V of the text."""
+        return Conditions(len(self.labels))
 
     @cached_property
     def labels(self) -> Labels:

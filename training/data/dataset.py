@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.labels import Labels
+from training.conditions import Conditions
 
 Kind = Literal["text", "image", "points"]
 
@@ -18,7 +19,8 @@ class Dataset(Protocol):
 
     kind: decides which networks play.  shape: of one sample as the critic sees it, (T, V + K) for text, (C, H, W) for
     images, (D,) for points.  digest: hex SHA-256 of the samples and of how they were prepared.
-    labels: of text that is learned under its labels, else none; the K channels after its V say which is a sample's.
+    labels: of data that is learned under its labels, else none.  conditions: the channels after a sample's own, which
+    say what it is made of: its label among the K that there are, or what else a generator is given.
     """
 
     @property
@@ -29,6 +31,8 @@ class Dataset(Protocol):
     def digest(self) -> str: ...
     @property
     def labels(self) -> Labels: ...
+    @property
+    def conditions(self) -> Conditions: ...
     def __len__(self) -> int: ...
     def draw(self, rows: NDArray[np.int64], device: torch.device) -> torch.Tensor:
         """Samples at the given rows of the training part, (N, *shape), float32: one-hot for text."""

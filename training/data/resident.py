@@ -72,7 +72,7 @@ def _stored(dataset: Dataset) -> tuple[Sequence[Column], Callable[..., Tensor]]:
     if isinstance(dataset, Corpus):
         columns = [dataset.train] if dataset.train_labels is None else [dataset.train, dataset.train_labels]
         return columns, partial(one_hot, symbols=dataset.alphabet.size, channels=dataset.shape[1])
-    if isinstance(dataset, Images | Points) and not dataset.labels:
+    if isinstance(dataset, Images | Points) and not dataset.conditions:
         return [dataset.train], _scaled
     return [_Drawn(dataset)], lambda samples: samples
 

@@ -6,6 +6,7 @@ N samples, K modes.  A judge keeps of samples only what it needs for their score
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -69,7 +70,7 @@ class PointsJudge:
 
     def __init__(self, points: Points, modes: Modes) -> None:
         self._points, self._modes = points, modes
-        self._line = points.shape == (1,)
+        self._line = modes.centres.shape[1] == 1
         self.n = LINE_POINTS if self._line else POINTS
         self.headings = {"modes": f"modes\nof {len(modes)}", "high_quality": "high\nqual", "reverse_kl": "KL\nrev",
                          "forward_kl": "KL\nfwd"} | ({"density_kl": "KL\nhist"} if self._line else {})  # fmt: skip
@@ -160,6 +161,7 @@ def judge_of(
         return None
     if isinstance(dataset, Points):
         return PointsJudge(dataset, dataset.modes) if dataset.modes else None
+    dataset = replace(dataset, conditioned=False)  # it looks at images by themselves
     base = dataset.base or dataset
     if base.train_labels is None:
         return None

@@ -126,14 +126,14 @@ def architecture(style: Style) -> type[Roles]:
     """Roles whose networks are of a style; the critic's norm is the configuration's critic.norm."""
 
     class Styled(Roles):
-        def generator(self, heads: int = 0) -> Branched:
+        def generator(self, heads: int = 0, *, labels: int | None = None) -> Branched:
             channels, size = self.shape[0], self.config.model
             if style.generator == "convolutions":
                 return convolutional_generator(style, channels, size.width, size.latent)
             make = mlp_generator if style.generator == "mlp" else resnet_generator
             return make(channels, size.width, size.latent)
 
-        def critic(self, outputs: int = 0) -> nn.Module:
+        def critic(self, outputs: int = 0, *, labels: int | None = None) -> nn.Module:
             channels, width, norm = self.shape[0], self.config.model.width, self.config.critic.norm
             if style.critic == "resnet":
                 return resnet_critic(channels, width, norm)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from model import blocks
 from model.branches import Branched, Heads, VirtualBatchNorm
 from model.errors import ConfigurationError
-from training.layers import Layered
+from training.layers import Layered, marked
 
 NORMS = {**blocks.NORMS, "batch": nn.BatchNorm2d}
 
@@ -34,6 +34,7 @@ def doublings(shape: tuple[int, ...]) -> int:
 class Generator(Branched):
     """Latents (N, Z + K) to images (N, C, S, S) in [-1, 1].
 
+    With labels, to what a critic takes, (N, C + K, S, S): the image and the label that it was asked to be of.
     Several generators share all but the last convolution, and for images above 8 x 8 the one before it.  Virtual batch
     norm stands in the place of batch norm.
     """
@@ -44,12 +45,15 @@ class Generator(Branched):
         shape: tuple[int, ...],
         width: int,
         latent: int,
+        labels: int = 0,
         heads: int = 0,
         mixture: int = 0,
         virtual_batch_norm: bool = False,
     ) -> None:
-        """heads, mixture, virtual_batch_norm: as for ``Branched``."""
-        super().__init__(latent=latent, heads=heads, mixture=mixture, virtual_batch_norm=virtual_batch_norm)
+        """labels, heads, mixture, virtual_batch_norm: as for ``Branched``."""
+        super().__init__(
+            latent=latent, labels=labels, heads=heads, mixture=mixture, virtual_batch_norm=virtual_batch_norm
+        )
         count = doublings(shape)
         channels = [width * 2**i for i in reversed(range(count))]
         norm = VirtualBatchNorm if virtual_batch_norm else nn.BatchNorm2d
@@ -63,7 +67,7 @@ class Generator(Branched):
         steps = list(itertools.pairwise(channels))
         shared = len(steps) - bool(heads and steps)
         self.expand = nn.Sequential(
-            nn.Linear(latent, channels[0] * 16, bias=False),
+            nn.Linear(latent + labels, channels[0] * 16, bias=False),
             nn.Unflatten(1, (channels[0], 4, 4)),
             norm(channels[0]),
             nn.ReLU(),
@@ -77,20 +81,27 @@ class Generator(Branched):
         """What the shared layers give, (N, C, H, W) of some size."""
         return cast(Tensor, self.blocks(self.expand(latent)))
 
+    def forward(self, latent: Tensor) -> Tensor:
+        return marked(self, latent)
+
 
 class Critic(Layered):
-    """Images (N, C, S, S) to a score (N,), or to logits (N, outputs)."""
+    """Images (N, C + K, S, S) to a score (N,), or to logits (N, outputs)."""
 
-    def __init__(self, *, shape: tuple[int, ...], width: int, norm: str = "none", outputs: int = 0) -> None:
+    def __init__(
+        self, *, shape: tuple[int, ...], width: int, norm: str = "none", outputs: int = 0, labels: int = 0
+    ) -> None:
         """norm: of every hidden layer, one of NORMS or none; batch norm of all but the first, as in the paper."""
-        channels = [shape[0], *(width * 2**i for i in range(doublings(shape)))]
+        channels = [shape[0] + labels, *(width * 2**i for i in range(doublings(shape)))]
         layers: list[nn.Module] = []
         for i, (before, after) in enumerate(itertools.pairwise(channels)):
             normal = norm in NORMS and (i > 0 or norm != "batch")
             layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=not normal))
             layers += [NORMS[norm](after)] if normal else []
             layers.append(nn.LeakyReLU(0.2))
-        super().__init__(*layers, nn.Flatten(), nn.Linear(channels[-1] * 16, outputs or 1), outputs=outputs)
+        super().__init__(
+            *layers, nn.Flatten(), nn.Linear(channels[-1] * 16, outputs or 1), outputs=outputs, labels=labels
+        )
         self.apply(_initialize)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from model.blocks import NORMS
 from model.branches import Branched, Heads, VirtualBatchNorm
-from training.layers import Layered
+from training.layers import Layered, marked
 
 
 def hidden_layers(
@@ -24,7 +24,10 @@ def hidden_layers(
 
 
 class Generator(Branched):
-    """Latents (N, Z + K) to points (N, D).  Several generators share all hidden layers but the last."""
+    """Latents (N, Z + K) to points (N, D).  Several generators share all hidden layers but the last.
+
+    With labels, to what a critic takes, (N, D + K): the point and the label that it was asked to be of.
+    """
 
     def __init__(
         self,
@@ -33,15 +36,18 @@ class Generator(Branched):
         width: int,
         depth: int,
         latent: int,
+        labels: int = 0,
         heads: int = 0,
         mixture: int = 0,
         virtual_batch_norm: bool = False,
     ) -> None:
-        """heads, mixture, virtual_batch_norm: as for ``Branched``."""
-        super().__init__(latent=latent, heads=heads, mixture=mixture, virtual_batch_norm=virtual_batch_norm)
+        """labels, heads, mixture, virtual_batch_norm: as for ``Branched``."""
+        super().__init__(
+            latent=latent, labels=labels, heads=heads, mixture=mixture, virtual_batch_norm=virtual_batch_norm
+        )
         norm, shared = VirtualBatchNorm if virtual_batch_norm else None, depth - bool(heads)
-        inputs = width if shared else latent
-        self.layers = nn.Sequential(*hidden_layers(latent, width, shared, norm))
+        inputs = width if shared else latent + labels
+        self.layers = nn.Sequential(*hidden_layers(latent + labels, width, shared, norm))
         own = (
             nn.Sequential(*hidden_layers(inputs, width, 1, norm), nn.Linear(width, dimensions)) for _ in range(heads)
         )
@@ -51,10 +57,16 @@ class Generator(Branched):
         """What the shared layers give, (N, width)."""
         return cast(Tensor, self.layers(latent))
 
+    def forward(self, latent: Tensor) -> Tensor:
+        return marked(self, latent)
+
 
 class Critic(Layered):
-    """Points (N, D) to a score (N,), or to logits (N, outputs).  norm: of every hidden layer, one of NORMS or none."""
+    """Points (N, D + K) to a score (N,), or to logits (N, outputs)."""
 
-    def __init__(self, *, dimensions: int, width: int, depth: int, norm: str = "none", outputs: int = 0) -> None:
-        hidden = hidden_layers(dimensions, width, depth, NORMS.get(norm))
-        super().__init__(*hidden, nn.Linear(width, outputs or 1), outputs=outputs)
+    def __init__(
+        self, *, dimensions: int, width: int, depth: int, norm: str = "none", outputs: int = 0, labels: int = 0
+    ) -> None:
+        """norm: of every hidden layer, one of NORMS or none."""
+        hidden = hidden_layers(dimensions + labels, width, depth, NORMS.get(norm))
+        super().__init__(*hidden, nn.Linear(width, outputs or 1), outputs=outputs, labels=labels)
