@@ -22,7 +22,7 @@ test: $(READY)   ## the whole check: format, lint, types, import rules, tests, t
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 prove: $(READY)   ## the long proofs: a service that is ended under load 100 times, 10,000 bodies for each endpoint
 	TEST_ROUNDS=100 TEST_EXAMPLES=10000 $(BIN)/pytest --timeout 1800 tests/integration/test_service_process.py tests/integration/test_service_fuzz.py

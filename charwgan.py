@@ -15,7 +15,7 @@ import click
 
 from model.command import FILE, FOLDER, SEED_RANGE, Verbs, run
 from service.verbs import config, keys, serve
-from training.verbs import batch, doctor, evaluate, export, lab, sweep, train, variants
+from training.verbs import batch, doctor, evaluate, export, lab, neighbours, paint, sweep, train, variants
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -32,7 +32,11 @@ def cli() -> None:
 @click.option("--seed", type=SEED_RANGE, help="Makes them repeatable.  [default: drawn, and printed]")
 @click.option("--first", default=0, show_default=True, type=SEED_RANGE, help="Begin at this string of the seed.")
 @click.option("--label", help="For conditional models: of what.  [default: drawn as in the training data]")
-@click.option("--out", type=FILE, help="A .txt, .csv, .jsonl or .parquet file.  [default: standard output]")
+@click.option(
+    "--out",
+    type=FILE,
+    help="A .txt, .csv, .jsonl, .parquet file; images: .png, .npz; points: .csv, .npz.  [default: stdout]",
+)
 @click.option("--shard", metavar="i/K", help="Only part i of K, counted from 0; needs --seed.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
 def generate(
@@ -47,13 +51,13 @@ def generate(
     shard: str | None,
     threads: int | None,
 ) -> None:
-    """Print new strings, or write them to a file.
+    """Print new strings, or write them to a file; a model of images or of points gives those.
 
     With --url they are the same as from the folder of the model that is served, and come over HTTP.
     """
     import secrets
 
-    from model.generation import part_of, strings
+    from model.generation import kind_of, part_of, samples, strings
     from model.terminal import as_shown, ending_tidily, write_lines
     from model.writing import check_suffix, write_texts
     from service import fetching
@@ -62,7 +66,8 @@ def generate(
         raise click.UsageError("where from? give --model, a model folder, or --url, a service")
     if url is not None and threads is not None:
         raise click.UsageError("--threads does not go with --url: the service has its own")
-    if out is not None:
+    of_text = url is not None or model is None or kind_of(model) == "text"
+    if out is not None and of_text:
         check_suffix(out)
     if shard is not None and seed is None:
         raise click.UsageError("--shard needs --seed: the parts of a drawn seed would not belong together")
@@ -72,11 +77,12 @@ def generate(
         slices = fetching.strings(url, key, str(model) if model else None, drawn, first, n, label)
     else:
         assert model is not None
-        slices = strings(model, threads, drawn, first, n, label)
+        asked = (model, threads, drawn, first, n, label)
+        slices = strings(*asked) if of_text else samples(*asked, out)
     if seed is None:
         click.echo(f"seed {drawn}", err=True)
     with ending_tidily():
-        if out is not None:
+        if out is not None and of_text:
             write_texts(out, slices, first)
         else:
             write_lines(map(as_shown, slices))
@@ -105,11 +111,11 @@ def score(model: Path, file: Any, label: str | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(model: Path, as_json: bool) -> None:
     """Verify a model and say what it is."""
-    from model.artifact import Artifact
+    from model.samples import load_model
 
-    artifact = Artifact.load(model)
-    card = f"digest {artifact.digest}\n\n{artifact.card}"
-    click.echo(json.dumps(artifact.facts(), ensure_ascii=False, indent=2) if as_json else card)
+    found = load_model(model)
+    card = f"digest {found.digest}\n\n{found.card}"
+    click.echo(json.dumps(found.facts(), ensure_ascii=False, indent=2) if as_json else card)
 
 
 @cli.command()
@@ -147,7 +153,8 @@ def checked(verb: click.Command) -> click.Command:
     return verb
 
 
-for each in (evaluate, export, variants, lab, doctor, keys, config, *map(checked, (train, sweep, batch, serve))):
+ASKING = (evaluate, export, neighbours, paint, variants, lab, doctor, keys, config)
+for each in (*ASKING, *map(checked, (train, sweep, batch, serve))):
     cli.add_command(each)
 
 

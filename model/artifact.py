@@ -4,7 +4,8 @@
     metrics.json  README.md  manifest.json
     training-hashes.safetensors  generator.int8.onnx (not in every model)
 
-The SHA-256 of the manifest is the model's digest.  Only safetensors, ONNX and JSON are read; nothing is unpickled.
+That is a model of text; one of images or points (``samples.py``) has no tokenizer and no critic.  The SHA-256 of the
+manifest is the model's digest.  Only safetensors, ONNX and JSON are read; nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from model.novelty import HASHES, Novelty
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+UNLISTED = "does not list every file of a model: export the run again"
 REQUIRED = (
     "config.json",
     "tokenizer.json",
@@ -39,11 +41,12 @@ REQUIRED = (
     "metrics.json",
     "README.md",
 )
+OF_TEXT = ("tokenizer.json", "critic.safetensors", "critic.onnx")  # of those, what other kinds do not need
 
 
 @dataclass(frozen=True)
-class Artifact:
-    """A model that was read and verified.
+class Model:
+    """A model of any kind that was read and verified.
 
     digest: hex SHA-256 of the manifest.  config: what it was trained with.  metrics: its table of scores, or empty.
     digests: hex SHA-256 of each file by name, as the manifest has them.
@@ -53,8 +56,12 @@ class Artifact:
     digest: str
     config: dict[str, Any]
     metrics: dict[str, Any]
-    alphabet: Alphabet
     digests: Mapping[str, str]
+
+    @property
+    def kind(self) -> str:
+        """What it makes: text, image or points."""
+        return kind_in(self.config)
 
     @property
     def name(self) -> str:
@@ -79,18 +86,9 @@ class Artifact:
         """Its card, Markdown, read when first asked for.  Raises ArtifactError as ``read`` does."""
         return self.read("README.md").decode(errors="replace")
 
-    @cached_property
-    def novelty(self) -> Novelty | None:
-        """The hashes of the training strings, read when first asked for; None for a model that has none.
-
-        Raises ArtifactError if the file has changed since it was verified.
-        """
-        return Novelty.from_bytes(self.read(HASHES), self.path / HASHES) if HASHES in self.digests else None
-
     def facts(self) -> dict[str, Any]:
         """What the model is, as JSON would have it."""
-        told = {"name": self.name, "digest": self.digest, "alphabet": self.alphabet.characters}
-        return {**told, "config": self.config, "metrics": self.metrics}
+        return {"name": self.name, "digest": self.digest, "config": self.config, "metrics": self.metrics}
 
     def read(self, name: str) -> bytes:
         """The contents of a file of the model, still those that were verified.
@@ -106,8 +104,8 @@ class Artifact:
         return data
 
     @classmethod
-    def load(cls, path: Path) -> Artifact:
-        """Read a model folder.
+    def load(cls, path: Path) -> Model:
+        """Read a model folder of any kind.
 
         Raises ArtifactError if it is no model, if a file is missing or differs from its digest, if a weight is not
         finite, or if its labels cannot be labels.
@@ -116,27 +114,77 @@ class Artifact:
         if not path.is_dir():
             raise ArtifactError(f"no model at {path}: it is not a folder; `charwgan export` makes one from a run")
         digest, digests = _verify(path)
-        config, metrics = (_read_object(path / name) for name in ("config.json", "metrics.json"))
-        alphabet = Alphabet.load(path / "tokenizer.json")
-        for name in ("generator.safetensors", "critic.safetensors"):
-            _check_finite(path / name)
+        config = _read_object(path / "config.json") if "config.json" in digests else {}
+        if not set(required(kind_in(config))) <= set(digests):
+            raise ArtifactError(f"{path / MANIFEST} {UNLISTED}")
+        metrics = _read_object(path / "metrics.json")
+        for name in digests:
+            if name in ("generator.safetensors", "critic.safetensors"):
+                _check_finite(path / name)
         if not isinstance(config.get("model"), dict) or not isinstance(config["model"].get("latent"), int):
             raise ArtifactError(f"{path / 'config.json'} does not say model.latent: export the run again")
-        artifact = cls(path, digest, config, metrics, alphabet, digests)
-        _ = artifact.labels  # checked now
-        if HASHES in digests:
-            Novelty.from_bytes(artifact.read(HASHES), path / HASHES)  # checked now, kept only if it is needed
+        found = Model(path, digest, config, metrics, digests)
+        _ = found.labels  # checked now
+        return found
+
+
+@dataclass(frozen=True)
+class Artifact(Model):
+    """A model of text that was read and verified."""
+
+    alphabet: Alphabet
+
+    @cached_property
+    def novelty(self) -> Novelty | None:
+        """The hashes of the training strings, read when first asked for; None for a model that has none.
+
+        Raises ArtifactError if the file has changed since it was verified.
+        """
+        return Novelty.from_bytes(self.read(HASHES), self.path / HASHES) if HASHES in self.digests else None
+
+    def facts(self) -> dict[str, Any]:
+        """What the model is, as JSON would have it."""
+        return {**super().facts(), "alphabet": self.alphabet.characters}
+
+    @classmethod
+    def load(cls, path: Path) -> Artifact:
+        """Read a model folder.  Raises ArtifactError as ``Model.load`` does, and if it is of another kind than text."""
+        return cls.of(Model.load(path))
+
+    @classmethod
+    def of(cls, found: Model) -> Artifact:
+        """The same of a folder that was read already."""
+        if found.kind != "text":
+            raise ArtifactError(
+                f"{found.path} is a model of {found.kind}, and only text is served, scored and evaluated: "
+                f"`charwgan generate --model {found.path} --out samples.npz` samples it"
+            )
+        alphabet = Alphabet.load(found.path / "tokenizer.json")
+        artifact = cls(**{each.name: getattr(found, each.name) for each in fields(found)}, alphabet=alphabet)
+        if HASHES in found.digests:
+            Novelty.from_bytes(found.read(HASHES), found.path / HASHES)  # checked now, kept only if it is needed
         return artifact
+
+
+def kind_in(config: object) -> str:
+    """What a model makes, by its configuration: text, image or points."""
+    return str(config.get("kind", "text")) if isinstance(config, dict) else "text"
+
+
+def required(kind: str) -> list[str]:
+    """The files that a model of this kind must have."""
+    return [name for name in REQUIRED if kind == "text" or name not in OF_TEXT]
 
 
 def write_artifact(path: Path, files: Mapping[str, bytes], *, replace: bool = False) -> str:
     """Write a model folder as a whole, or not at all; returns its digest.
 
-    files: contents by name, at least those REQUIRED.  An existing folder is only replaced when asked, and only if
+    files: contents by name, at least those ``required``.  An existing folder is only replaced when asked, and only if
     it is a model.  Raises ArtifactError if something is in the way or the disk refuses.
     """
     path = path.resolve()
-    if missing := [name for name in REQUIRED if name not in files]:
+    kind = kind_in(json.loads(files.get("config.json", b"{}")))
+    if missing := [name for name in required(kind) if name not in files]:
         raise ValueError(f"a model needs {', '.join(missing)}")
     clear_abandoned(path)
     if path.exists() and not replace:
@@ -199,8 +247,8 @@ def _verify(path: Path) -> tuple[str, dict[str, str]]:
     if manifest.get("format") != FORMAT:
         raise ArtifactError(f"{manifest_path}: format {manifest.get('format')!r} is not known, expected {FORMAT}")
     listed = manifest.get("files")
-    if not isinstance(listed, dict) or not set(REQUIRED) <= set(listed):
-        raise ArtifactError(f"{manifest_path} does not list every file of a model: export the run again")
+    if not isinstance(listed, dict):
+        raise ArtifactError(f"{manifest_path} {UNLISTED}")
     for name, entry in listed.items():
         if Path(name).name != name or "\0" in name:
             raise ArtifactError(f"{manifest_path} names {name!r}, which lies outside the folder")

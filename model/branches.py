@@ -3,8 +3,8 @@
 N batch, Z latent, L labels, K branches, B reference samples, C channels, P positions of a channel.
 
 A branch is one of several generators that share their first layers, or one of several Gaussians that latents are drawn
-from.  A one-hot row after the latent says which of them makes a sample: a generator with branches takes (N, Z + K), any
-other one (N, Z), or (N, Z + L) under labels.
+from, or a code that enters the first layers beside the latent.  A one-hot row after the latent says which of them makes
+a sample: a generator with branches takes (N, Z + K), any other one (N, Z), or (N, Z + L) under labels.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class Branched(nn.Module):
     """A generator: first layers, ``hidden``, then ``output``, which are ``Heads`` where there are several generators.
 
     branches: K, 0 for a generator that has none.  reference: (B, Z + K), latents of virtual batch norm, None without.
+    inputs: coordinates that enter the first layers.
     form: the arguments that make it another than a plain one.
     """
 
@@ -92,27 +93,38 @@ class Branched(nn.Module):
     reference: Tensor | None
 
     def __init__(
-        self, *, latent: int, labels: int = 0, heads: int = 0, mixture: int = 0, virtual_batch_norm: bool = False
+        self,
+        *,
+        latent: int,
+        labels: int = 0,
+        heads: int = 0,
+        mixture: int = 0,
+        codes: int = 0,
+        virtual_batch_norm: bool = False,
     ) -> None:
-        """heads: generators, 0 for one.  mixture: Gaussians that latents are a mixture of, 0 for N(0, 1)."""
+        """heads: generators, 0 for one.  mixture: Gaussians that latents are a mixture of, 0 for N(0, 1).
+
+        codes: that samples are made of besides their latents, 0 for none.
+        """
         super().__init__()
-        self.latent, self.labels, self.branches = latent, labels, heads or mixture
+        self.latent, self.labels, self.codes, self.branches = latent, labels, codes, heads or mixture or codes
+        self.inputs = latent + labels + codes
         self.mixture = Mixture(mixture, latent) if mixture else None
         rows = torch.zeros(REFERENCE, latent + labels + self.branches) if virtual_batch_norm else None
         self.register_buffer("reference", rows)
         self.settled = not virtual_batch_norm
-        form = {"heads": heads, "mixture": mixture, "virtual_batch_norm": virtual_batch_norm}
+        form = {"heads": heads, "mixture": mixture, "codes": codes, "virtual_batch_norm": virtual_batch_norm}
         self.form = {name: value for name, value in form.items() if value}
 
     def hidden(self, latent: Tensor) -> Tensor:
-        """What the first layers give of latents (N, Z + L), (N, ...)."""
+        """What the first layers give of latents (N, Z + L), or (N, Z + K) with codes, (N, ...)."""
         raise NotImplementedError
 
     def entering(self, latent: Tensor) -> Tensor:
-        """What enters the first layers, (N, Z + L), of latents with branches (N, Z + K)."""
+        """What enters the first layers, (N, Z + L), or (N, Z + K) with codes, of latents with branches (N, Z + K)."""
         if self.mixture is not None:
             return cast(Tensor, self.mixture(latent[:, : self.latent], latent[:, self.latent :]))
-        return latent[:, : self.latent] if self.branches else latent
+        return latent[:, : self.latent] if self.branches and not self.codes else latent
 
     def outputs(self, latent: Tensor) -> Tensor:
         """What ``output`` gives of latents (N, Z + K): (N, ...), or (K, N, ...) where there are several generators."""

@@ -33,6 +33,35 @@ def strings(
     return Sampler(artifact, threads).stream(seed, first, n, label)
 
 
+def kind_of(model: Path) -> str:
+    """What the model in a folder makes, unverified: text where it does not say, or where there is none."""
+    try:
+        return str(json.loads((model / "config.json").read_bytes()).get("kind", "text"))
+    except (OSError, ValueError, AttributeError):
+        return "text"
+
+
+def samples(
+    model: Path, threads: int | None, seed: int, first: int, n: int, label: str | None, out: Path | None
+) -> Iterator[list[str]]:
+    """Samples first .. first + n - 1 of a seed of a model of images or points: lines of points, in slices.
+
+    out: the file that they are written to when the first slice is asked for, and then there are no lines; or None.
+    Raises ConfigurationError for a file that has no format for them, for a label that the model does not have, or for
+    more threads than processors; ArtifactError if it is no such model.
+    """
+    from model.sample_files import check_format, lines, write_samples
+    from model.samples import SampleModel, SampleSampler, load_model
+
+    check_threads(threads, "--threads")
+    found = load_model(model)
+    assert isinstance(found, SampleModel)
+    check_format(out, found, n)
+    parts = SampleSampler(found, threads).stream(seed, first, n, label)
+    labels = found.labels.of_strings(seed, first, n, label) if found.labels or label is not None else None
+    return lines(parts) if out is None else write_samples(out, parts, n, first, labels, found)
+
+
 def scored(model: Path, file: BinaryIO, name: str, *, as_json: bool, label: str | None = None) -> Iterator[list[str]]:
     """Lines of the critic's score of each text of a file and the text, in slices; name: of the file, for messages.
 

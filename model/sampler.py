@@ -16,7 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from model.alphabet import Ids, normalize
-from model.artifact import Artifact
+from model.artifact import Artifact, Model
 from model.decoding import Decoding, decode, likeliest
 from model.errors import ArtifactError
 from model.threads import Workers
@@ -45,7 +45,7 @@ class Sampler:
 
     def __init__(self, artifact: Artifact, threads: int | None = None) -> None:
         self.artifact, self.workers = artifact, Workers(threads)
-        self._session = _session(artifact, self.network)
+        self._session = open_network(artifact, self.network)
 
     @cached_property
     def _scorer(self) -> Scorer:
@@ -131,7 +131,7 @@ class Scorer:
 
     def __init__(self, artifact: Artifact, workers: Workers | None = None) -> None:
         self.artifact, self.workers = artifact, workers or Workers(None)
-        self._session = _session(artifact, self.network)
+        self._session = open_network(artifact, self.network)
 
     def scores(self, texts: Sequence[str], labels: Sequence[str] = ()) -> NDArray[np.float32]:
         """The critic's score of each text, (N,); a text is normalised to NFC and cut at T characters.
@@ -159,7 +159,8 @@ class Scorer:
         return scores
 
 
-def _session(artifact: Artifact, name: str) -> onnxruntime.InferenceSession:
+def open_network(artifact: Model, name: str) -> onnxruntime.InferenceSession:
+    """A graph of a model.  Raises ArtifactError if ONNX Runtime cannot read it, or if the file has changed."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1  # threads share a batch by its rows, and never wait for each other within it

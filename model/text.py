@@ -49,16 +49,16 @@ class Generator(Branched):
         labels: int = 0,
         heads: int = 0,
         mixture: int = 0,
+        codes: int = 0,
         virtual_batch_norm: bool = False,
     ) -> None:
-        """heads, mixture, virtual_batch_norm: as for ``Branched``."""
-        super().__init__(
-            latent=latent, labels=labels, heads=heads, mixture=mixture, virtual_batch_norm=virtual_batch_norm
-        )
+        """heads, mixture, codes, virtual_batch_norm: as for ``Branched``."""
+        branches = {"heads": heads, "mixture": mixture, "codes": codes}
+        super().__init__(latent=latent, labels=labels, **branches, virtual_batch_norm=virtual_batch_norm)
         self.width, self.length = width, length
         block = block_of(width, kernel, VirtualBatchNorm if virtual_batch_norm else None)
         last = partial(nn.Conv1d, width, size, 1)
-        self.expand = nn.Linear(latent + labels, width * length)
+        self.expand = nn.Linear(self.inputs, width * length)
         self.blocks = nn.Sequential(*(block() for _ in range(depth - bool(heads))))
         own = (nn.Sequential(OrderedDict(block=block(), output=last())) for _ in range(heads))
         self.output = Heads(own) if heads else last()
@@ -103,9 +103,11 @@ class ResidualCritic(nn.Module):
         kernel: int,
         labels: int = 0,
         outputs: int = 0,
+        anchored: bool = False,
     ) -> None:
         """norm: one of NORMS, before each ReLU, or "none".  outputs: classes, 0 for a score.
 
+        anchored: whether these are all of real text, and that of generated text is one more, whose logit is 0.
         Raises ValueError if depth is less than 1.
         """
         super().__init__()
@@ -113,6 +115,7 @@ class ResidualCritic(nn.Module):
             raise ValueError(f"depth must be at least 1, got {depth}")
         self.sizes = {"length": length, "width": width, "depth": depth, "kernel": kernel}
         self.size, self.width, self.labels, self.outputs, self.norm = size, width, labels, outputs, norm
+        self.anchored = anchored
         block = block_of(width, kernel, NORMS.get(norm))
         self.input = nn.Conv1d(size + labels, width, 1)
         self.blocks = nn.Sequential(*(block() for _ in range(depth)))
@@ -123,6 +126,7 @@ class ResidualCritic(nn.Module):
     def form(self) -> dict[str, str | int]:
         """What makes it another than the paper's."""
         told: dict[str, str | int] = {"norm": self.norm if self.norm in NORMS else "", "outputs": self.outputs}
+        told["anchored"] = self.anchored
         return {name: value for name, value in told.items() if value}
 
     def features(self, text: Tensor) -> Tensor:
@@ -137,8 +141,10 @@ class ResidualCritic(nn.Module):
         return self.read(self.features(text))
 
     def scores(self, text: Tensor) -> Tensor:
-        """One number a text, (N,): the score, or the log odds that its class is the data's."""
+        """One number a text, (N,): the score, or the log odds that its class is the data's, or one of them."""
         judged: Tensor = self(text)
+        if self.anchored:
+            return judged.logsumexp(dim=1)
         return log_odds(judged) if self.outputs else judged
 
     def _squeezed(self, judged: Tensor) -> Tensor:
@@ -213,9 +219,11 @@ class Critic(ResidualCritic):
         return cast("list[ResidualBlock]", list(self.blocks))
 
 
-def critic_of(norm: str, **sizes: int) -> ResidualCritic:
+def critic_of(norm: str, *, anchored: bool = False, **sizes: int) -> ResidualCritic:
     """The text critic of that norm, one of NORMS, or the one without."""
-    return ResidualCritic(norm, **sizes) if norm in NORMS else Critic(**sizes)
+    if norm in NORMS:
+        return ResidualCritic(norm, **sizes, anchored=anchored)
+    return Critic(**sizes, anchored=anchored)
 
 
 def log_odds(logits: Tensor) -> Tensor:

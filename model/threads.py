@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -50,3 +51,9 @@ class Workers:
         size = share if share <= LEAST_ROWS else min(max(-(-share // 2), LEAST_ROWS), MOST_ROWS)
         parts = [rows[start : start + size] for start in range(0, len(rows), size)]
         return np.concatenate(list(self._pool.map(function, parts)))
+
+    def each(self, function: Callable[[int], NDArray[Any]], of: Iterable[int]) -> Iterator[NDArray[Any]]:
+        """The function of each number, in order, as many at a time as there are threads."""
+        rest = iter(of)
+        while numbers := list(islice(rest, self.threads)):
+            yield from self._pool.map(function, numbers)

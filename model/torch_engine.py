@@ -223,7 +223,8 @@ class TorchScorer(Scorer):
     def __init__(self, artifact: Artifact, device: torch.device) -> None:
         self.artifact, self.device, self.workers = artifact, device, Workers(1)
         form = artifact.config.get("critic", {})
-        make = partial(critic_of, form.get("norm", "none"), outputs=form.get("outputs", 0))
+        anchored = form.get("anchored", False)
+        make = partial(critic_of, form.get("norm", "none"), outputs=form.get("outputs", 0), anchored=anchored)
         self._critic = _load(artifact, self.network, make, device)
 
     def score(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -243,7 +244,8 @@ class TorchScorer(Scorer):
 
 def _form(artifact: Artifact) -> dict[str, int]:
     """What makes a generator another than a plain one: its branches, and virtual batch norm."""
-    return {name: artifact.config["model"].get(name, 0) for name in ("heads", "mixture", "virtual_batch_norm")}
+    names = ("heads", "mixture", "codes", "virtual_batch_norm")
+    return {name: artifact.config["model"].get(name, 0) for name in names}
 
 
 def _load(

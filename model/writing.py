@@ -22,7 +22,7 @@ def write_texts(path: Path, slices: Slices, first: int = 0) -> None:
     Raises ConfigurationError for another suffix, CharwganError if the disk refuses; then nothing is left behind.
     """
     check_suffix(path)
-    with _whole(path) as partial:
+    with whole(path) as partial:
         if path.suffix == ".parquet":
             _write_parquet(partial, slices, first)
         else:
@@ -38,7 +38,11 @@ def check_suffix(path: Path) -> None:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def whole(path: Path) -> Iterator[Path]:
+    """Another name to write a file by, which then has its own, or is removed if anything stops the block.
+
+    Raises CharwganError if the disk refuses.
+    """
     # A name of its own for each writer: two of one file must not write into each other's.
     partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:

@@ -17,7 +17,7 @@ from model.labels import Labels
 from model.latents import latents
 from model.novelty import HASHES, Novelty
 from model.text import Critic, Generator, labelled
-from training.export import _graph, _Logits
+from training.export import _Logits, graph_of
 
 ALPHABET = Alphabet("abcdef", 8)
 LETTERS = {"de": "ab", "fr": "cd", "it": "ef"}
@@ -56,8 +56,8 @@ def write_conditional(path: Path) -> None:
         "tokenizer.json": ALPHABET.tokenizer().to_str().encode(),
         "generator.safetensors": save(generator.state_dict()),
         "critic.safetensors": save(critic.state_dict()),
-        "generator.onnx": _graph(_Logits(generator), row, "latent", "logits"),
-        "critic.onnx": _graph(critic, text, "text", "score"),
+        "generator.onnx": graph_of(_Logits(generator), row, "latent", "logits"),
+        "critic.onnx": graph_of(critic, text, "text", "score"),
         "metrics.json": b"{}",
         "README.md": b"# conditional",
         HASHES: Novelty.of(known, ALPHABET, "0" * 64).to_bytes(),

@@ -68,7 +68,7 @@ class FakeEngine:
 def fake_artifact(name: str = "names", digest: str = "d" * 64) -> Artifact:
     """A model that is nowhere on the disk: ten digits and a colon, two latent coordinates."""
     config: dict[str, Any] = {"variant": "wgan-gp", "model": {"latent": 2}}
-    artifact = Artifact(Path("nowhere") / name, digest, config, {}, Alphabet("0123456789:", 16), {})
+    artifact = Artifact(Path("nowhere") / name, digest, config, {}, {}, Alphabet("0123456789:", 16))
     vars(artifact)["card"] = f"# {name}"  # which else is read from the disk
     return artifact
 

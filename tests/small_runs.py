@@ -19,6 +19,7 @@ from training.checkpoint import load_checkpoint, save_checkpoint
 from training.conditions import Conditions, beside
 from training.configuration import Config
 from training.data.dataset import Dataset, Kind
+from training.data.pairs import MAKERS
 from training.layering import resolve
 from training.loop import Draws, Training, play, seed_torch, update_rule
 from training.networks.roles import Roles
@@ -37,11 +38,15 @@ SIZE = {
 
 @dataclass(frozen=True)
 class Memory:
-    """A Dataset of samples (N, ...) that lie in memory; labels: of text (N, T, V + K)."""
+    """A Dataset of samples (N, ...) that lie in memory; labels: of text (N, T, V + K).
+
+    pictures: K, of images (N, C + K, H, W) beside pictures that they are to be made from.
+    """
 
     kind: Kind
     samples: Tensor
     labels: Labels = UNCONDITIONAL
+    pictures: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -49,7 +54,11 @@ class Memory:
 
     @property
     def conditions(self) -> Conditions:
-        return Conditions(len(self.labels))
+        return Conditions(self.pictures or len(self.labels), pictures=bool(self.pictures))
+
+    @property
+    def train_labels(self) -> NDArray[np.int64] | None:
+        return self.conditions.of(self.samples).argmax(dim=1).numpy() if self.labels else None
 
     @property
     def digest(self) -> str:
@@ -63,19 +72,29 @@ class Memory:
 
 
 LABELS = Labels(("a", "b", "c"), np.array([0.5, 0.25, 0.25]))
+BOXED = Labels((*LABELS.names, "left", "top", "right", "bottom"), np.full(7, 1 / 7))
 
 
 def data_of(kind: Kind, variant: str = "gan") -> Memory:
-    """Samples of a kind as a variant learns them: under LABELS, row i under label i modulo 3, if it needs labels."""
+    """Samples of a kind as a variant learns them: under LABELS, row i under label i modulo 3, if it needs labels.
+
+    If it needs boxes as well, with one after the label.
+    """
     generator = torch.Generator().manual_seed(1)
     if kind == "text":
         ids = torch.randint(6, (40, 5), generator=generator)
         samples = nn.functional.one_hot(ids, 6).float()
     else:
         samples = torch.randn((40, 1, 8, 8) if kind == "image" else (40, 2), generator=generator).tanh()
+    if pair := CATALOGUE[variant].defaults.get("data.pair"):
+        return Memory(kind, torch.cat([samples, MAKERS[pair](samples)], dim=1), pictures=1)
     if not CATALOGUE[variant].defaults.get("data.condition"):
         return Memory(kind, samples)
-    return Memory(kind, beside(samples, torch.eye(len(LABELS))[torch.arange(len(samples)) % len(LABELS)]), LABELS)
+    marks = torch.eye(len(LABELS))[torch.arange(len(samples)) % len(LABELS)]
+    if CATALOGUE[variant].defaults.get("data.boxes"):
+        boxes = torch.tensor([0.2, 0.1, 0.6, 0.7]) + 0.3 * torch.rand(len(samples), 1, generator=generator)
+        return Memory(kind, beside(samples, torch.cat([marks, boxes], dim=1)), BOXED)
+    return Memory(kind, beside(samples, marks), LABELS)
 
 
 def configured(variant: str = "wgan-gp", **changed: Any) -> Config:
@@ -85,7 +104,8 @@ def configured(variant: str = "wgan-gp", **changed: Any) -> Config:
 
 def begin(config: Config, data: Dataset) -> Training:
     seed_torch(CPU, config.seed)
-    return Training.start(make_game(Roles(data.kind, data.shape, config, len(data.labels)), config), config, CPU)
+    roles = Roles(data.kind, data.shape, config, data.conditions.channels)
+    return Training.start(make_game(roles, config), config, CPU)
 
 
 def rounds(training: Training, config: Config, data: Dataset, n: int) -> list[dict[str, Tensor]]:

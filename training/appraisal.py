@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
+from torch import nn
 
 from model.alphabet import Alphabet
 from model.artifact import MANIFEST, Artifact
@@ -16,13 +19,13 @@ from model.sampler import Sampler
 from training.checkpoint import load_checkpoint
 from training.configuration import Config, DataConfig
 from training.data import open_dataset
-from training.data.arrays import Images, Points
+from training.data.arrays import Images, Points, scaled
 from training.data.corpus import Corpus
 from training.data.sources import split_name
 from training.evaluation.judges import judge_of
 from training.evaluation.mode_table import ModeTable, mode_table
 from training.evaluation.table import ScoreTable
-from training.export import load_networks, read_labels
+from training.export import load_networks, named_labels, read_labels
 from training.loop import choose_device
 from training.metrics import EVALUATED
 from training.observer import generate_texts, generated
@@ -75,14 +78,36 @@ def _appraise_samples(
             f"{run} has nothing to be scored by: points are by the modes of builtin:ring, grid and mixture1d, images "
             "by their labels, of which this data has none"
         )
+    generator, n = trained_generator(run, config, dataset, device), n or judge.n
+    samples = generated(generator, n, latent, seed, dataset.asked)
+    table = mode_table(judge, samples, n, seed=seed, name=_name(run))
+    return table, "this is not the data of the training" if other else None
+
+
+def real_and_generated(run: Path, n: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Of a run on points or images, n training samples at most and n generated ones, (M, ...) and (n, ...).
+
+    As the networks see them, images in [-1, 1]; for scores of one's own.  Raises RunError, ConfigurationError or
+    DataError.
+    """
+    config, device = read_config(run), choose_device("auto")
+    dataset = open_dataset(config.data)
+    if isinstance(dataset, Corpus):
+        raise ConfigurationError(f"{run} must be a run on points or images, and is one on text: charwgan generate")
+    generator = trained_generator(run, config, dataset, device)
+    real = np.random.default_rng(seed).permutation(len(dataset))[:n]
+    made = generated(generator, n, config.model.latent, seed, dataset.asked)
+    return scaled(dataset.train[real]), np.concatenate(list(made))
+
+
+def trained_generator(run: Path, config: Config, dataset: Points | Images, device: torch.device) -> nn.Module:
+    """The average of a run's generator as its newest checkpoint has it.  Raises RunError if that does not fit."""
     training, _ = start(config, dataset, device)
     try:
         training.load_state_dict(_state(run, device))
     except (RuntimeError, KeyError, ValueError) as error:
         raise RunError(f"the checkpoint in {run} does not fit the networks for this data: {error}") from error
-    n = n or judge.n
-    table = mode_table(judge, generated(training.average.module, n, latent, seed), n, seed=seed, name=_name(run))
-    return table, "this is not the data of the training" if other else None
+    return training.average.module
 
 
 def _state(run: Path, device: torch.device) -> dict[str, Any]:
@@ -127,7 +152,7 @@ def _of_run(path: Path, trained: Config, n: int, seed: int) -> Subject:
     alphabet = Alphabet.load(path / "tokenizer.json")
     state = _state(path, torch.device("cpu"))
     labels = read_labels(path)
-    generator, _ = load_networks(trained, alphabet, state, labels)
+    generator, _ = load_networks(trained, alphabet, state, labels, named_labels(path))
     texts = generate_texts(generator, n, trained.model.latent, alphabet, seed, labels)
     return Subject(path, trained, alphabet, str(read_json(path / "data.json").get("digest")), texts)
 

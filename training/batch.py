@@ -88,7 +88,7 @@ def _export(run: Path, model: Path, *, again: bool) -> str:
     """Export a finished run, again or only if the model is not the run's; returns what became of it."""
     if not (run / "tokenizer.json").is_file():
         kind = read_json(run / "data.json").get("kind")
-        return f"no model: only text is exported and served, and this is a run on {kind}; its samples: {run}/samples"
+        return f"no model: only text is served, and this is a run on {kind}; `charwgan export {run}` makes one"
     if not again and (digest := _digest_if_exported(run, model)):
         return f"model {model}, digest {digest[:12]}"
     return f"model {model}, exported, digest {export_run(run, model, replace=True)[:12]}"

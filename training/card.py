@@ -55,6 +55,11 @@ The last {k} numbers of a string say which of {k} {of} makes it: 1 at its label'
 Without `--label` it is drawn, each as likely as any other. The critic judges the strings of all alike.
 """
 
+CODES = """
+The last {k} numbers of a string say of which of {k} labels it is made: 1 at the label's place in `config.json`, else 0.
+Without `--label` labels are drawn by their shares. The critic judges the strings of all alike.
+"""
+
 
 def model_card(name: str, config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """Markdown from the model's config.json and metrics.json."""
@@ -64,47 +69,61 @@ def model_card(name: str, config: Mapping[str, Any], metrics: Mapping[str, Any])
         variant=config["variant"],
         length=config["length"],
         symbols=config["symbols"],
-        sources=", ".join(f"`{source}`" for source in training["data"]["sources"]),
         lines=data.get("train", 0) + data.get("held_out", 0),
-        digest=str(data.get("digest", ""))[:12],
-        rounds=config["rounds"],
-        seconds=config["seconds"],
-        seed=training["seed"],
-        precision=training["precision"],
-        scores=_scores(metrics),
-        scored=_scored(training.get("critic", {}), config.get("critic", {}).get("outputs", 0)),
-        opset=config["opset"],
+        scores=scores_of(metrics),
+        scored=_scored(training.get("critic", {}), config.get("critic", {})),
         int8=_int8(config.get("int8")),
-        labels=f"| labels | {_listed(labels)} |\n" if labels else "",
+        labels=f"| labels | {listed(labels)} |\n" if labels else "",
         asked=" --label LABEL" if labels else "",
         inputs=f"{config['model']['latent']}{f' + {len(labels)}' if labels else ''}",
-        one_hot=_one_hot(labels, mixture="mixture" in config["model"]),
+        one_hot=_one_hot(labels, config["model"]),
         **config["model"],
+        **how_made(config),
     )
 
 
-def _scored(asked: Mapping[str, Any], outputs: int) -> str:
+def how_made(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the cards of all kinds of models say of how they were made."""
+    training = config["training"]
+    return {
+        "sources": ", ".join(f"`{source}`" for source in training["data"]["sources"]),
+        "digest": str(config["data"].get("digest", ""))[:12],
+        "rounds": config["rounds"],
+        "seconds": config["seconds"],
+        "seed": training["seed"],
+        "precision": training["precision"],
+        "opset": config["opset"],
+    }
+
+
+def _scored(asked: Mapping[str, Any], form: Mapping[str, Any]) -> str:
     """A paragraph on what the score of one string is, where the critic does not judge one by itself in training."""
     told = []
     if (pack := asked.get("pack", 1)) > 1:
         told.append(f"The critic judged packs of {pack}: the score of a string is that of itself {pack} times.")
     if asked.get("minibatch_discrimination"):
         told.append("The critic saw how close the strings of a batch are: the score of a string is without neighbours.")
-    if outputs:
+    if form.get("anchored"):
+        told.append(
+            f"The critic names {form['outputs']} labels, and tells real strings: a score is the log odds of these."
+        )
+    elif outputs := form.get("outputs", 0):
         told.append(
             f"The critic told {outputs - 1} generators and the data apart: a score is the log odds of the data."
         )
     return "\n" + "\n".join(told) + "\n" if told else ""
 
 
-def _one_hot(labels: Labels, *, mixture: bool) -> str:
+def _one_hot(labels: Labels, form: Mapping[str, Any]) -> str:
     """What labels are to the networks; nothing where there are none."""
     if labels.channels or not labels:
         return ONE_HOT.format(k=len(labels)) if labels else ""
-    return BRANCHES.format(k=len(labels), of="Gaussians that its latent is of" if mixture else "generators")
+    if "codes" in form:
+        return CODES.format(k=len(labels))
+    return BRANCHES.format(k=len(labels), of="Gaussians that its latent is of" if "mixture" in form else "generators")
 
 
-def _listed(labels: Labels) -> str:
+def listed(labels: Labels) -> str:
     """Names and shares, the most frequent first, fit for a cell of a table."""
     ordered = sorted(labels.listed(), key=lambda label: -label["share"])
     told = [f"`{json.dumps(each['name'], ensure_ascii=False)}` {each['share']:.1%}" for each in ordered[:FEW]]
@@ -125,9 +144,11 @@ def _int8(measured: Mapping[str, Any] | None) -> str:
     )
 
 
-def _scores(metrics: Mapping[str, Any]) -> str:
-    from training.evaluation.table import ScoreTable
+def scores_of(metrics: Mapping[str, Any]) -> str:
+    """The table of a run's ``metrics.json`` as a block of Markdown, and what its variant is measured by besides."""
+    from training.evaluation.mode_table import read_table
 
-    if not metrics:
-        return "Not evaluated."
-    return "    " + ScoreTable.from_dict(metrics).plain(100).replace("\n", "\n    ")
+    table = read_table(metrics).plain(100).splitlines() if "rows" in metrics else []
+    measured = [f"{name} {value:.4g}" for name, value in metrics.get("measures", {}).items()]
+    blocks = ["\n".join(f"    {line}".rstrip() for line in lines) for lines in (table, measured) if lines]
+    return "\n\n".join(blocks) or "Not evaluated."

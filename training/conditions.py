@@ -8,7 +8,10 @@ them as further channels after those of the sample itself: (N, T, V + K) for tex
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # it takes a second, and who opens data may not need it
     from torch import Tensor
@@ -37,6 +40,14 @@ def without(samples: Tensor, channels: int) -> Tensor:
         return samples
     axis = channel_axis(samples)
     return samples.narrow(axis, 0, samples.shape[axis] - channels)
+
+
+class Asked(Protocol):
+    """What the samples of looks and scores are asked to be: nothing where it is false, or a label or a caption each."""
+
+    def rows(self, seed: int, first: int, n: int, size: int) -> NDArray[np.float32]:
+        """What a generator takes for samples first .. first + n - 1 of a seed, (n, Z + K); size: Z."""
+        ...
 
 
 @dataclass(frozen=True)

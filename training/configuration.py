@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Frozen(BaseModel):
@@ -46,7 +46,12 @@ class DataConfig(Frozen):
     condition: bool = Field(
         False, description="Points and images are learned under their labels, as text is with data.label."
     )
+    boxes: bool = Field(False, description="Captions of images come with the box of what they speak of.")
     stack: bool = Field(False, description="Three images of one channel, drawn at random, become the channels of one.")
+    pair: Literal["edges", "invert", "rotate", "shrink"] | None = Field(
+        None, description="Images stand beside a picture made of them, which a generator is given to make them from."
+    )
+    unpaired: bool = Field(False, description="That picture is made of another image, so that no two belong together.")
     held_out: float = Field(0.1, gt=0.0, lt=1.0, description="Share of the lines kept for evaluation.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the split, apart from the seed of training.")
 
@@ -58,6 +63,9 @@ class ModelConfig(Frozen):
     depth: int = Field(5, ge=1, le=64, description="Residual blocks (text), hidden layers (points).")
     kernel: int = Field(5, ge=1, le=31, description="Width of the convolutions in characters; odd.")
     latent: int = Field(128, ge=1, le=4096, description="Z, coordinates of the latent vector.")
+    architecture: Literal["dcgan", "resnet101", "mlp"] = Field(
+        "dcgan", description="Networks of images: convolutions, ResNets of 101 layers, or a fully connected generator."
+    )
 
     @model_validator(mode="after")
     def _odd_kernel(self) -> ModelConfig:
@@ -100,9 +108,29 @@ class Config(Frozen):
     similarity: float = Field(
         1.0, ge=0, description="Weight lambda of how alike the generators of mad-gan-sim are to the critic."
     )
+    label_weight: float = Field(1.0, ge=0, description="Weight of the cross-entropy of labels in ac-gan.")
+    codes: int = Field(10, ge=2, le=1000, description="Codes of infogan, K, each as likely as any other.")
+    continuous: int = Field(
+        0, ge=0, le=4096, description="Coordinates of infogan's latent that its critic reads off a sample as well."
+    )
+    information: float = Field(1.0, ge=0, description="Weight lambda of the information that infogan's samples bear.")
     divergence: Literal[
         "kl", "reverse-kl", "pearson", "squared-hellinger", "jensen-shannon", "gan", "total-variation"
     ] = Field("jensen-shannon", description="What f-gan and density-ratio-gan minimise.")
+    labelled: int = Field(
+        20, ge=1, description="Samples that keep their label in semi-supervised-gan, equally many of each."
+    )
+    l1: float = Field(100.0, ge=0, description="Weight of the mean absolute difference in pix2pix.")
+    cycle: float = Field(10.0, ge=0, description="Weight of the way there and back in cyclegan.")
+    identity: float = Field(5.0, ge=0, description="Weight in cyclegan of what changes where nothing should.")
+    adversarial: float = Field(1e-3, ge=0, description="Weight of the critic's say in srgan, beside the squared error.")
+    content_rounds: int = Field(1000, ge=0, description="Rounds in which srgan learns by the squared error alone.")
+    deviation: float = Field(
+        0.2, gt=0, description="Standard deviation of points and images about what the decoder of aae or avb makes."
+    )
+    regularisation: float = Field(
+        10.0, ge=0, description="Weight in aae of how well codes pass for latents, beside the reconstruction in nats."
+    )
     n_critic: int = Field(
         5,
         ge=1,
@@ -132,6 +160,9 @@ class Config(Frozen):
     historical_averaging: float = Field(
         0.0, ge=0, description="Weight of the squared distance of each player's weights from their mean so far."
     )
+    augment: tuple[Literal["color", "translation", "cutout"], ...] = Field(
+        (), description="What images are distorted by before the critic sees them: color,translation,cutout, or some."
+    )
     instance_noise: float = Field(
         0.0, ge=0, description="Standard deviation of noise on all that the critic sees, at the beginning."
     )
@@ -156,3 +187,9 @@ class Config(Frozen):
     pauses: float = Field(
         0.04, gt=0, le=100, description="Share of the time for scores and checkpoints; beyond it they come less often."
     )
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _separated(cls, value: Any) -> Any:
+        """A list in one text, with commas."""
+        return tuple(filter(None, value.replace(" ", "").split(","))) if isinstance(value, str) else value

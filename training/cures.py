@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from model.errors import ConfigurationError
+from training.augment import augmented
 from training.conditions import channel_axis
 from training.configuration import Config
 from training.data.dataset import Kind
@@ -21,30 +22,53 @@ from training.game import Batch, Game, Terms
 from training.games.two_player import See, plainly
 from training.latents import keep_spread
 
-OWN_LOSS = ("mad-gan", "mad-gan-sim")  # variants that are nothing without the loss of their generators
+# Variants that are nothing without the loss of their generators.
+OWN_LOSS = (
+    "mad-gan", "mad-gan-sim", "ac-gan", "infogan", "semi-supervised-gan", "pix2pix", "cyclegan",
+    "srgan", "lapgan", "bigan", "ali", "aae", "avb",
+)  # fmt: skip
+# Those whose critics see parts of an image as channels beside each other.
+PARTS = ("lapgan",)
 
 
 def sight(config: Config, kind: Kind, labels: int = 0) -> See:
-    """What the configured critic is shown of real and of generated samples alike: with noise, and then in packs.
+    """What the configured critic is shown of real and of generated samples alike: augmented, noisy, and then in packs.
 
     labels: K, channels after those of a sample, which stay without noise.
-    Raises ConfigurationError as ``check_packs`` does of a whole batch, or if there are packs of samples with labels.
+    Raises ConfigurationError as ``check_packs`` does of a whole batch, if there are packs of samples with labels, or if
+    what is no image is to be augmented.
     """
     check_packs(config, config.batch_size)
+    _check_augmented(config, kind)
     pack, noise, end = config.critic.pack, config.instance_noise, config.instance_noise_rounds
     if pack > 1 and (labels or config.data.label is not None or config.data.condition):
         raise ConfigurationError(
             f"critic.pack = {pack} cannot be had with labels: a pack would hold samples of several, "
             "and the critic judges under one: ask for critic.pack = 1"
         )
-    if pack == 1 and not noise:
+    if pack == 1 and not noise and not config.augment:
         return plainly
 
     def see(samples: Tensor, batch: Batch) -> Tensor:
-        seen = noised(samples, annealed(noise, batch.round, end), labels) if noise else samples
+        seen = augmented(samples, config.augment, labels) if config.augment else samples
+        seen = noised(seen, annealed(noise, batch.round, end), labels) if noise else seen
         return packed(seen, pack, kind)
 
     return see
+
+
+def _check_augmented(config: Config, kind: Kind) -> None:
+    """Raises ConfigurationError if what the critic sees has no places and colours of one image."""
+    others = {
+        f"{kind} has neither": kind != "image",
+        f"critics of {config.variant} see parts of an image in those of one": config.variant in PARTS,
+        "boxes would not move along": config.data.boxes and "translation" in config.augment,
+    }
+    if config.augment and (there := [name for name, given in others.items() if given]):
+        raise ConfigurationError(
+            f"augment = {','.join(config.augment)} is of the places and colours of an image, and {there[0]}: "
+            "leave it out, or ask for instance_noise, which suits any data"
+        )
 
 
 def annealed(start: float, number: Tensor, end: int) -> Tensor:

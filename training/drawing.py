@@ -1,4 +1,4 @@
-"""Pictures of samples: a sheet of images, points of the plane, a density on a line.  N samples; PNG."""
+"""Pictures of samples: points of the plane, a density on a line; images beneath others.  N samples; PNG."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
 from numpy.typing import NDArray
 
-SIDE = 8  # images along each side of a sheet
+from model.picture import SIDE
+
 NAMED = 10  # branches that a legend names
 BINS = 140
 GREY = "0.7"
@@ -20,14 +20,15 @@ GREY = "0.7"
 Origins = NDArray[np.intp]
 
 
-def sheet(images: NDArray[np.float32]) -> bytes:
-    """Images (N, C, H, W) in [-1, 1], in rows of SIDE, grey for one channel."""
-    rows = [np.concatenate(list(images[i : i + SIDE]), axis=2) for i in range(0, len(images), SIDE)]
-    grid = np.concatenate(rows, axis=1).transpose(1, 2, 0) * 0.5 + 0.5
-    grid = np.repeat(np.repeat(grid.clip(0, 1), 4, axis=0), 4, axis=1)
-    buffer = io.BytesIO()
-    imsave(buffer, np.repeat(grid, 3, axis=2) if grid.shape[2] == 1 else grid[:, :, :3], format="png")
-    return buffer.getvalue()
+def beneath(images: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Images (N, C, H, W) in the order of a sheet on which each row is followed by that of as many others."""
+    pairs = zip(_rows(images), _rows(others), strict=True)
+    return np.concatenate([row for pair in pairs for row in pair])
+
+
+def _rows(images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """In whole rows of SIDE; what is over is left out."""
+    return [images[i : i + SIDE] for i in range(0, len(images) - SIDE + 1, SIDE)]
 
 
 def scatter(real: NDArray[np.float32], fake: NDArray[np.float32], origins: Origins) -> bytes:

@@ -27,7 +27,7 @@ from training.card import model_card
 from training.catalogue import make_game
 from training.checkpoint import load_checkpoint
 from training.configuration import Config
-from training.layers import alone
+from training.layers import alone, judges_strings
 from training.networks.roles import Roles
 from training.quantize import compare, quantize
 from training.runs import read_config, read_json
@@ -37,23 +37,30 @@ TOLERANCE = 1e-3  # between torch and ONNX Runtime, in logits and scores of orde
 
 
 def export_run(run: Path, out: Path, *, replace: bool = False, int8_samples: int | None = None) -> str:
-    """Write the newest checkpoint of a text run as a model folder; returns the model's digest.
+    """Write the newest checkpoint of a run as a model folder; returns the model's digest.
 
     int8_samples: strings to measure a graph in 8-bit integers by; None: the model gets no such graph.
-    Raises RunError if the run has no checkpoint or is not of text, ArtifactError if the folder cannot be written.
+    Raises RunError if the run has no checkpoint or cannot be a model, ArtifactError if the folder cannot be written.
     """
     config = read_config(run)
-    if not (run / "tokenizer.json").is_file():
-        raise RunError(
-            f"{run} is not a run on text, and only text models are exported: its samples are in {run}/samples"
-        )
     state = load_checkpoint(run / "checkpoints", torch.device("cpu"))
     if state is None:
         raise RunError(f"{run} has no checkpoint yet: continue it with --resume")
+    if not (run / "tokenizer.json").is_file():
+        if int8_samples is not None:
+            raise RunError(f"{run} is not a run on text, and only text models have a graph in 8-bit integers")
+        from training.export_samples import export_samples  # which needs what is below
+
+        return export_samples(run, config, state, out, replace=replace)
     alphabet = Alphabet.load(run / "tokenizer.json")
     hashes = _hashes(run)
     labels = read_labels(run)
-    generator, critic = load_networks(config, alphabet, state, labels)
+    generator, critic = load_networks(config, alphabet, state, labels, named_labels(run))
+    if critic is None:
+        raise RunError(
+            f"{run} cannot be exported: a model has a critic of strings, and that of variant {config.variant} judges "
+            f"latents: its strings are in {run}/samples, and `charwgan neighbours` finds others"
+        )
     metrics = read_metrics(run, state["round"])
     summary = summarize(config, alphabet, read_json(run / "data.json"), state["round"], state["seconds"])
     files = model_files(out.resolve().name, alphabet, generator, critic, summary, metrics, int8_samples, labels)
@@ -71,6 +78,11 @@ def read_labels(run: Path) -> Labels:
     """The labels that a run on text learns it under, or the branches of its generator."""
     path = run / "data.json"
     return Labels.from_json(read_json(path).get("labels"), path)
+
+
+def named_labels(run: Path) -> int:
+    """How many labels the critic of a run on text names, where its generator obeys none of them; else 0."""
+    return len(read_json(run / "data.json").get("named_labels", ()))
 
 
 def _hashes(run: Path) -> dict[str, bytes]:
@@ -125,33 +137,39 @@ def model_files(
         measured = compare(graph, further[INT8_GRAPH], alphabet, generator.latent, labels, n=int8_samples)
         summary = {**summary, "int8": measured}
     return further | {
-        "config.json": _json(summary),
+        "config.json": as_json(summary),
         "tokenizer.json": alphabet.tokenizer().to_str(pretty=True).encode(),
-        "generator.safetensors": save_safetensors(_weights(generator)),
-        "critic.safetensors": save_safetensors(_weights(critic)),
+        "generator.safetensors": save_safetensors(weights_of(generator)),
+        "critic.safetensors": save_safetensors(weights_of(critic)),
         "generator.onnx": graph,
         "critic.onnx": critic_graph(critic, alphabet),
-        "metrics.json": _json(metrics),
+        "metrics.json": as_json(metrics),
         "README.md": model_card(name, summary, metrics).encode(),
     }
 
 
 def load_networks(
-    config: Config, alphabet: Alphabet, state: Mapping[str, Any], labels: Labels = UNCONDITIONAL
-) -> tuple[text.Generator, text.ResidualCritic]:
+    config: Config, alphabet: Alphabet, state: Mapping[str, Any], labels: Labels = UNCONDITIONAL, named: int = 0
+) -> tuple[text.Generator, text.ResidualCritic | None]:
     """The average generator and the critic of a state, of one string by itself, on the CPU, ready to be evaluated.
 
+    No critic where it is one of latents.
+    named: labels of the data that the critic names and the generator does not obey.
     Raises RunError if the state is that of other networks.
     """
-    k = labels.channels
-    players = make_game(Roles("text", (alphabet.length, alphabet.size + k), config, k), config).players
+    k = named or (len(labels) if labels.judged or config.data.label is not None else 0)
+    roles = Roles("text", (alphabet.length, alphabet.size + k), config, k)
+    players = make_game(roles, config).players
     generator, critic = cast(text.Generator, players["generator"]), players["critic"]
+    if k and not labels.judged and not named:
+        # Its strings alone are served, which no critic needs to see beside their labels.
+        generator = cast(text.Generator, roles.generator(codes=k, labels=0))
     try:
         generator.load_state_dict(state["average"])
         critic.load_state_dict(state["players"]["critic"])
     except (RuntimeError, KeyError) as error:
         raise RunError(f"the checkpoint does not fit the networks of the run's config.json: {error}") from error
-    return generator.eval(), alone(critic, alphabet.size)
+    return generator.eval(), alone(critic, alphabet.size) if judges_strings(critic, k) else None
 
 
 class _Logits(nn.Module):
@@ -181,7 +199,7 @@ def generator_graph(generator: text.Generator) -> bytes:
     # Of labels too: the graph is to compute the network for any numbers.
     example = torch.from_numpy(latents(0, 0, 3, generator.latent + generator.labels + generator.branches))
     generator.settle()
-    return _graph(_Logits(generator), example, "latent", "logits")
+    return graph_of(_Logits(generator), example, "latent", "logits")
 
 
 def critic_graph(critic: text.ResidualCritic, alphabet: Alphabet) -> bytes:
@@ -189,10 +207,11 @@ def critic_graph(critic: text.ResidualCritic, alphabet: Alphabet) -> bytes:
     channels = alphabet.size + critic.labels
     ids = torch.arange(3 * alphabet.length).remainder(channels).view(3, alphabet.length)
     scoring = _Scores(critic) if critic.outputs else critic
-    return _graph(scoring, nn.functional.one_hot(ids, channels).float(), "text", "score")
+    return graph_of(scoring, nn.functional.one_hot(ids, channels).float(), "text", "score")
 
 
-def _graph(module: nn.Module, example: Tensor, source: str, target: str) -> bytes:
+def graph_of(module: nn.Module, example: Tensor, source: str, target: str) -> bytes:
+    """ONNX of a module of ``source`` (N, ...) to ``target``, for any N, checked against torch."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own future
@@ -236,9 +255,11 @@ def _check_graph(graph: bytes, module: nn.Module, example: Tensor, source: str) 
             )
 
 
-def _weights(module: nn.Module) -> dict[str, Tensor]:
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name, as safetensors takes them."""
     return {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
 
 
-def _json(value: Mapping[str, Any]) -> bytes:
+def as_json(value: Mapping[str, Any]) -> bytes:
+    """A JSON file of a model."""
     return (json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from training.data.dataset import Dataset
+
 Terms = dict[str, Tensor]
 """Named scalar terms; a player minimises their sum."""
 
@@ -46,6 +48,7 @@ class Game:
     turns: the players of one round, in order.  project: what follows a player's move, such as weight clipping.
     turns_of: those of the round of a number, where they are not always the same.
     memory: what is kept of a run besides the players, in buffers: saved with it, and moved to its device.
+    drawn: what batches are drawn of, made of the data, where that is not the data itself.
     Objectives never detach one player from another: which of them moves is the update rule's affair.
     """
 
@@ -55,6 +58,7 @@ class Game:
     project: Mapping[str, Callable[[], None]] = field(default_factory=dict)
     turns_of: Callable[[int], tuple[str, ...]] | None = None
     memory: Mapping[str, nn.Module] = field(default_factory=dict)
+    drawn: Callable[[Dataset], Dataset] | None = None
 
     def __post_init__(self) -> None:
         named = {*self.objective, *self.turns, *self.project}

@@ -61,6 +61,7 @@ class Inputs:
     def batch(self, turn: int) -> Batch:
         """The batch of a turn of the round, made on the device of what was sent."""
         *travelled, latent, mix = (there[turn] for there in self._there[:-2])
+        latent = latent.clone()  # to an address like any other: a product of matrices may add in an order by that
         real = self.store.samples(travelled)
         if self._conditions:
             latent = torch.cat([latent, self._conditions.of(real)], dim=1)

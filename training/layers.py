@@ -112,6 +112,36 @@ class MinibatchDiscrimination(nn.Module):
         return self.read(self.features(samples))
 
 
+class Recogniser(nn.Module):
+    """A critic that also says what a sample is of, its label or its code: a linear map of its last hidden layer.
+
+    That shows in a sample by itself: it is told without how close the samples of a batch are.
+    """
+
+    def __init__(self, critic: nn.Module, says: int) -> None:
+        """says: S, numbers that it gives of each sample, besides the score."""
+        super().__init__()
+        alone = critic.critic if isinstance(critic, MinibatchDiscrimination) else critic
+        assert isinstance(alone, Layered | ResidualCritic)
+        self.critic, self.labels = critic, alone.labels
+        self.head = nn.Linear(alone.score.in_features, says)
+
+    def features(self, samples: Tensor) -> Tensor:
+        """Those of the critic, (N, F)."""
+        return cast(Callable[[Tensor], Tensor], self.critic.features)(samples)
+
+    def read(self, features: Tensor) -> Tensor:
+        """The scores, (N,), of ``features``."""
+        return cast(Callable[[Tensor], Tensor], self.critic.read)(features)
+
+    def recognise(self, features: Tensor) -> Tensor:
+        """What it says, (N, S), of ``features``."""
+        return cast(Tensor, self.head(features[:, : self.head.in_features]))
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return cast(Tensor, self.critic(samples))
+
+
 class Spectral(nn.Module):
     """W / sigma(W), sigma the largest singular value of W as a matrix of a row for each output.  Miyato et al. 2018.
 
@@ -181,10 +211,11 @@ def power_iterated(game: Game) -> Game:
 def alone(critic: nn.Module, symbols: int) -> ResidualCritic:
     """What a critic of texts is of one string by itself (N, T, V + K), V = ``symbols``: what is exported, and scores.
 
-    Without neighbours, if it looks at those; of the string m times, if it judges packs of m; with the weights that a
-    normalisation gives, and batch norm's running statistics.  It shares memory with the critic, and is not trained.
+    Without neighbours, if it looks at those; of the string m times, if it judges packs of m; its score alone, if it
+    says more; with the weights that a normalisation gives, and batch norm's running statistics.  It shares memory with
+    the critic, and is not trained.
     """
-    inner = critic.critic if isinstance(critic, MinibatchDiscrimination) else critic
+    inner = _innermost(critic)
     assert isinstance(inner, ResidualCritic)
     state = plain_state(inner)
     if inner.size > symbols:
@@ -192,9 +223,21 @@ def alone(critic: nn.Module, symbols: int) -> ResidualCritic:
         copies = state["input.weight"].tensor_split(inner.size // symbols, dim=1)
         state["input.weight"] = torch.stack(copies).sum(dim=0)
     with torch.device("meta"):
-        single = critic_of(inner.norm, **inner.sizes, size=symbols, labels=inner.labels, outputs=inner.outputs)
+        sizes = {**inner.sizes, "size": symbols, "labels": inner.labels, "outputs": inner.outputs}
+        single = critic_of(inner.norm, anchored=inner.anchored, **sizes)
     single.load_state_dict(state, assign=True)
     return single.eval().requires_grad_(False)
+
+
+def judges_strings(critic: nn.Module, labels: int) -> bool:
+    """Whether it is a critic of texts, with their K = ``labels`` or without, and of nothing else beside them."""
+    inner = _innermost(critic)
+    return isinstance(inner, ResidualCritic) and inner.labels in (0, labels)
+
+
+def _innermost(critic: nn.Module) -> nn.Module:
+    judge = critic.critic if isinstance(critic, Recogniser) else critic
+    return judge.critic if isinstance(judge, MinibatchDiscrimination) else judge
 
 
 def plain_state(module: nn.Module) -> dict[str, Tensor]:

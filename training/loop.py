@@ -137,6 +137,8 @@ class Draws:
         cls, training: Training, dataset: Dataset, config: Config, device: torch.device, rank: int = 0, ranks: int = 1
     ) -> Draws:
         """The batches of a run, as configured, with the branches of its generator."""
+        if training.game.drawn is not None:
+            dataset = training.game.drawn(dataset)
         branches = int(getattr(training.game.players["generator"], "branches", 0))
         sizes = config.batch_size, config.model.latent, config.seed
         return cls(dataset, *sizes, device, rank, ranks, branches)

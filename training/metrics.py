@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from model.labels import UNCONDITIONAL, Labels
+from model.labels import UNCONDITIONAL
+from training.conditions import Asked
 from training.data.corpus import Corpus
 from training.evaluation.copies import subsample
 from training.evaluation.judges import Judge
 from training.evaluation.mode_table import mode_table
+from training.layers import judges_strings
 from training.loop import Training
 from training.observer import SAMPLE_SEED, generate_ids, generated
 from training.scoring import score_quantiles, score_samples
@@ -28,6 +30,8 @@ def text_metrics(training: Training, corpus: Corpus, latent: int) -> Metrics:
     table = score_samples(corpus, samples, n=EVALUATED, seed=SAMPLE_SEED)
     chosen = subsample(len(corpus.held_out), EVALUATED, 0)
     critic = training.game.players["critic"]
+    if not judges_strings(critic, len(labels)):
+        return table.to_dict(), _defined(table["model"])
     quantiles = partial(score_quantiles, critic, symbols=corpus.alphabet.size, labels=len(labels))
     marks = None if corpus.held_out_labels is None else corpus.held_out_labels[chosen]
     drawn = labels.of_strings(SAMPLE_SEED, 0, EVALUATED) if labels else None
@@ -35,8 +39,8 @@ def text_metrics(training: Training, corpus: Corpus, latent: int) -> Metrics:
     return {**table.to_dict(), "critic_scores": scores}, _defined(table["model"])
 
 
-def sample_metrics(training: Training, judge: Judge, latent: int, labels: Labels = UNCONDITIONAL) -> Metrics:
-    """Of points or images; latent: Z.  labels: that they are learned under."""
+def sample_metrics(training: Training, judge: Judge, latent: int, labels: Asked = UNCONDITIONAL) -> Metrics:
+    """Of points or images; latent: Z.  labels: or captions, that they are learned under."""
     samples = generated(training.average.module, judge.n, latent, labels=labels)
     table = mode_table(judge, samples, judge.n, seed=SAMPLE_SEED)
     return table.to_dict(), _defined(table["model"])

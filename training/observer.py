@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.alphabet import UNKNOWN, Alphabet, Ids
+from model.branches import Branched
 from model.labels import UNCONDITIONAL, Labels
-from training.conditions import without
+from model.picture import sheet
+from training.conditions import Asked, without
 from training.data.arrays import Images, Points
 from training.data.corpus import Corpus
+from training.data.pairs import Sources
 from training.evaluation.judges import POINTS, Judge
 from training.evaluation.watch import Watch
 from training.runs import write_whole, writing
@@ -48,6 +51,9 @@ class Look:
         write_whole(path, self.samples)
 
 
+Given = TypeVar("Given", bound=Asked)
+
+
 class Observer(Protocol):
     """Looks at a generator without changing anything, torch's random state included."""
 
@@ -59,7 +65,7 @@ def observer_of(dataset: Corpus | Images | Points, latent: int, judge: Judge | N
     if isinstance(dataset, Corpus):
         return TextObserver(dataset, latent)
     if isinstance(dataset, Images):
-        return ImageObserver(latent, judge, dataset.labels)
+        return ImageObserver(latent, judge, dataset.asked)
     return PointsObserver(dataset, latent, judge)
 
 
@@ -83,18 +89,22 @@ def _finite(scores: Mapping[str, float | None]) -> dict[str, float]:
 
 
 class ImageObserver:
-    """A sheet of images, and which labels they have where images are labelled."""
+    """A sheet of images, and which labels they have where images are labelled.
 
-    def __init__(self, latent: int, judge: Judge | None = None, labels: Labels = UNCONDITIONAL) -> None:
+    Those that are made from pictures stand between these and the held-out images that belong to them.
+    """
+
+    def __init__(self, latent: int, judge: Judge | None = None, labels: Asked = UNCONDITIONAL) -> None:
         self._latent, self._judged, self._labels = latent, judge is not None, labels
         self._scores = _Scores(judge)
 
     def look(self, generator: nn.Module) -> Look:
-        from training.drawing import sheet  # it takes a second, which no start should wait for
-
         parts = generated(generator, SEEN if self._judged else SHEET, self._latent, labels=self._labels)
         first = next(parts)
-        return Look(".png", sheet(first[:SHEET]), self._scores.of(chain([first], parts)))
+        shown = first[:SHEET]
+        if isinstance(self._labels, Sources):
+            shown = self._labels.beside(shown)
+        return Look(".png", sheet(shown), self._scores.of(chain([first], parts)))
 
 
 class PointsObserver:
@@ -106,7 +116,7 @@ class PointsObserver:
         self._scores = _Scores(judge)
 
     def look(self, generator: nn.Module) -> Look:
-        from training.drawing import density, scatter
+        from training.drawing import density, scatter  # it takes a second, which no start should wait for
 
         points = generate(generator, SEEN, self._latent, labels=self._labels)
         branches = branches_of(generator)
@@ -131,23 +141,43 @@ class TextObserver:
 
 @torch.no_grad()
 def generate(
-    generator: nn.Module, n: int, latent: int, seed: int = SAMPLE_SEED, labels: Labels = UNCONDITIONAL
+    generator: nn.Module, n: int, latent: int, seed: int = SAMPLE_SEED, labels: Asked = UNCONDITIONAL
 ) -> NDArray[np.float32]:
     """Samples 0 .. n - 1 of a seed, (n, ...), by themselves.
 
-    labels: of a conditional generator; each sample is of the one that it draws, or of the branch.
+    labels: or captions, of a conditional generator; each sample is of the one that it draws, or of the branch.
     """
     return np.concatenate(list(generated(generator, n, latent, seed, labels)))
 
 
 @torch.no_grad()
 def generated(
-    generator: nn.Module, n: int, latent: int, seed: int = SAMPLE_SEED, labels: Labels = UNCONDITIONAL
+    generator: nn.Module, n: int, latent: int, seed: int = SAMPLE_SEED, labels: Asked = UNCONDITIONAL
 ) -> Iterator[NDArray[np.float32]]:
     """The same in parts, (N, ...)."""
-    device, beside = next(generator.parameters()).device, int(getattr(generator, "labels", 0))
-    for part in _latents(seed, n, latent, device, labels or branches_of(generator)):
-        yield without(generator(part), beside).float().cpu().numpy()
+    device = next(generator.parameters()).device
+    for part in _latents(seed, n, latent, device, obeyed(generator, labels)):
+        yield made_of(generator, part)
+
+
+@torch.no_grad()
+def made_of(generator: nn.Module, latents: Tensor) -> NDArray[np.float32]:
+    """Samples by themselves, (N, ...), of what a generator takes, (N, Z + K)."""
+    return without(generator(latents), int(getattr(generator, "labels", 0))).float().cpu().numpy()
+
+
+@torch.no_grad()
+def likeliest(generator: nn.Module, latents: Tensor, alphabet: Alphabet) -> Ids:
+    """The likeliest symbols of what a generator makes of (N, Z + K), (N, T); the unknown character is never chosen."""
+    probabilities = generator(latents)[:, :, : alphabet.size]
+    probabilities[:, :, UNKNOWN] = -1.0
+    return cast(Ids, probabilities.argmax(dim=2).cpu().numpy().astype(alphabet.dtype))
+
+
+def obeyed(generator: nn.Module, labels: Given) -> Given | Labels:
+    """Of the labels of the data, those that the generator makes samples of; of one that takes none its branches."""
+    ignored = isinstance(generator, Branched) and generator.inputs == generator.latent
+    return branches_of(generator) if ignored or not labels else labels
 
 
 def branches_of(generator: nn.Module) -> Labels:
@@ -164,20 +194,16 @@ def generate_ids(
     seed: int = SAMPLE_SEED,
     labels: Labels = UNCONDITIONAL,
 ) -> Ids:
-    """The likeliest symbols of strings 0 .. n - 1 of a seed, (n, T); the unknown character is never chosen.
+    """The likeliest symbols of strings 0 .. n - 1 of a seed, (n, T).
 
     labels: of a conditional generator; each string is of the one that it draws, or of the branch.
     """
     device = next(generator.parameters()).device
-    parts = []
-    for part in _latents(seed, n, latent, device, labels or branches_of(generator)):
-        probabilities = generator(part)[:, :, : alphabet.size]
-        probabilities[:, :, UNKNOWN] = -1.0
-        parts.append(probabilities.argmax(dim=2).cpu().numpy())
-    return cast(Ids, np.concatenate(parts).astype(alphabet.dtype))
+    parts = _latents(seed, n, latent, device, obeyed(generator, labels))
+    return cast(Ids, np.concatenate([likeliest(generator, part, alphabet) for part in parts]))
 
 
-def _latents(seed: int, n: int, latent: int, device: torch.device, labels: Labels = UNCONDITIONAL) -> Iterator[Tensor]:
+def _latents(seed: int, n: int, latent: int, device: torch.device, labels: Asked = UNCONDITIONAL) -> Iterator[Tensor]:
     for first in range(0, n, SLICE):
         yield torch.from_numpy(labels.rows(seed, first, min(SLICE, n - first), latent)).to(device)
 

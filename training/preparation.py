@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from model.errors import ArtifactError, ConfigurationError, RunError
+from model.labels import Labels
 from training.catalogue import make_game
 from training.configuration import Config, DataConfig
 from training.data import open_dataset
@@ -17,6 +20,7 @@ from training.data.corpus import Corpus
 from training.distributed import own_device
 from training.loop import Training, choose_device, seed_torch, update_rule
 from training.networks.roles import Roles
+from training.observer import obeyed
 from training.runs import is_run, read_config, read_json
 from training.updates import UpdateRule, check_samples_apart
 
@@ -94,7 +98,7 @@ def reads_once(source: str) -> bool:
 def start(config: Config, dataset: Corpus | Images | Points, device: torch.device) -> tuple[Training, UpdateRule]:
     """The configured game on a dataset at round 0, and its update rule; weights are a function of the seed."""
     seed_torch(device, config.seed)
-    game = make_game(Roles(dataset.kind, dataset.shape, config, len(dataset.labels)), config)
+    game = make_game(Roles(dataset.kind, dataset.shape, config, dataset.conditions.channels), config)
     check_samples_apart(config, game)
     return Training.start(game, config, device), update_rule(config)
 
@@ -106,7 +110,33 @@ def describe(dataset: Corpus | Images | Points) -> list[str]:
         return [*dataset.report.sentences(), *[labelled] * bool(dataset.labels)]
     kind = "images" if dataset.kind == "image" else "points"
     labelled = f"Every one is learned under its label, of which there are {len(dataset.labels)}."
-    return [*dataset.notes, f"{len(dataset)} {kind} of shape {dataset.shape}", *[labelled] * bool(dataset.labels)]
+    if dataset.conditioned and dataset.captions:
+        labelled = f"Every one is learned under its caption, a row of {len(dataset.captions)} numbers."
+    return [*dataset.notes, f"{len(dataset)} {kind} of shape {dataset.shape}", *[labelled] * dataset.conditioned]
+
+
+def label_facts(labels: Labels, training: Training) -> dict[str, Any]:
+    """What a run on text says of its labels: those that its strings are made of, and whether its critic takes them too.
+
+    Apart from them those that the critic names, where strings are made of none.
+    """
+    facts: dict[str, Any] = {}
+    if made_of := obeyed(training.average.module, labels):
+        judged = made_of.judged and bool(getattr(training.game.players["critic"], "labels", 0))
+        facts["labels"] = replace(made_of, judged=judged).to_json()
+    if labels and made_of is not labels:
+        facts["named_labels"] = list(labels.names)
+    return facts
+
+
+def sample_facts(dataset: Images | Points, training: Training) -> dict[str, Any]:
+    """What a model of a run on images or points is made by: shape of a sample with its conditions, labels, units."""
+    facts: dict[str, Any] = {"shape": list(dataset.shape), "conditions": dataset.conditions.channels}
+    if labels := obeyed(training.average.module, dataset.labels):
+        facts["labels"] = labels.to_json()
+    if isinstance(dataset, Points):
+        facts["units"] = {"offset": float(dataset.units.offset), "scale": float(dataset.units.scale)}
+    return facts
 
 
 def check_decay(config: Config, ranks: int = 1) -> None:

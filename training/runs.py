@@ -1,7 +1,8 @@
 """A run is a folder: locking it, reading what it says of itself, and writing to it whole or not at all.
 
 config.json  data.json  tokenizer.json  result.json  metrics.json  log.jsonl
-checkpoints/  samples/  events/  report.html  corpus/ (of data that can be read only once)
+checkpoints/  samples/  interpolation/  reconstructions/  events/  report.html
+corpus/ (of data that can be read only once)
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ LOCK = ".lock"
 # Keys of a row of the log: strings, images or points learned from in a second; what a look at the samples warned of.
 SPEED = "samples_per_second"
 ALARM = "alarm"
+# Folders of what a look at the run keeps, in files that are named by the round.
+INTERPOLATION, RECONSTRUCTIONS = "interpolation", "reconstructions"
+LOOKS = ("samples", INTERPOLATION, RECONSTRUCTIONS)
 
 
 @contextmanager
@@ -166,7 +170,7 @@ def locked(run: Path) -> Iterator[None]:
 def sweep(run: Path) -> None:
     """Remove the files that a kill left half written.  Only for the holder of the lock: they may be another's work."""
     with writing(run):
-        for folder in (run, run / "checkpoints", run / "samples"):
+        for folder in (run, run / "checkpoints", *(run / name for name in LOOKS)):
             for leftover in folder.glob(f"*{PARTIAL}"):
                 if leftover.is_file():
                     leftover.unlink(missing_ok=True)
@@ -180,8 +184,13 @@ def drop_results(run: Path) -> None:
 
 
 def drop_samples(run: Path, *, after: int) -> None:
-    """Remove the samples of rounds after a number: those rounds are played again."""
-    with writing(run / "samples"):
-        for path in (run / "samples").glob("*"):
-            if path.stem.isdecimal() and int(path.stem) > after:
-                path.unlink(missing_ok=True)
+    """Remove what looks kept of rounds after a number: those rounds are played again."""
+    for folder in LOOKS:
+        with writing(run / folder):
+            _drop_later(run / folder, after)
+
+
+def _drop_later(folder: Path, number: int) -> None:
+    for path in folder.glob("*"):
+        if path.stem.isdecimal() and int(path.stem) > number:
+            path.unlink(missing_ok=True)

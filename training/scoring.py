@@ -45,14 +45,14 @@ def score_quantiles(
     """A critic's scores of strings at 0, 1, ..., 100 %, each by itself: where a further score stands among them.
 
     ids: (N, T), of V = ``symbols`` characters.  positions: (N,), the label of each that a conditional critic takes it
-    to be of, one of K = ``labels``.
+    to be of, one of K = ``labels``; a critic that takes none passes it over.
     """
     single, device = alone(critic, symbols), next(critic.parameters()).device
     characters, marks = torch.eye(symbols, device=device), torch.eye(labels, device=device)
 
     def scores(rows: slice) -> Tensor:
         text = characters[torch.from_numpy(ids[rows].astype(np.int64)).to(device)]
-        if positions is not None:
+        if positions is not None and single.labels:
             text = labelled(text, marks[torch.from_numpy(positions[rows].astype(np.int64)).to(device)])
         return single.scores(text)
 

@@ -23,12 +23,13 @@ from training.display import Display, Progress, SilentDisplay
 from training.distributed import Ranks
 from training.evaluation.judges import judge_of
 from training.journal import Journal, Means, NonFiniteError, last_alarm
+from training.latent_space import looks
 from training.loop import Draws, play
 from training.measures import Finished
 from training.metrics import sample_metrics, text_metrics
-from training.observer import Observer, branches_of, observer_of
+from training.observer import Observer, observer_of
 from training.pauses import Interval, Meetings
-from training.preparation import cautions, check_decay, describe, open_data, start
+from training.preparation import cautions, check_decay, describe, label_facts, open_data, sample_facts, start
 from training.reference import SAMPLES, check_slopes
 from training.runs import (
     ALARM,
@@ -137,14 +138,14 @@ class Session:
     def _write_down(self) -> None:
         facts = {"digest": self.dataset.digest, "kind": self.dataset.kind, "train": len(self.dataset)}
         if isinstance(self.dataset, Corpus):
-            facts |= asdict(self.dataset.report)
-            if labels := self.dataset.labels or branches_of(self.training.average.module):
-                facts["labels"] = labels.to_json()
+            facts |= asdict(self.dataset.report) | label_facts(self.dataset.labels, self.training)
             tokenizer = self.dataset.alphabet.tokenizer().to_str(pretty=True)
             write_whole(self.run / "tokenizer.json", tokenizer.encode())
             # A folder that is no run yet may hold the hashes of other data, from a start that came to nothing.
             if not (is_run(self.run) and (self.run / HASHES).is_file()):
                 write_novelty(self.dataset.train, self.dataset.alphabet, self.dataset.digest, self.run / HASHES)
+        else:
+            facts |= sample_facts(self.dataset, self.training)
         write_json(self.run / "data.json", facts)
         # The number of threads decides the last bits of the weights, so a run that goes on keeps it.
         resolved = self.config.model_copy(update={"threads": torch.get_num_threads()})
@@ -265,6 +266,9 @@ class Session:
         """Look at the samples and keep them; returns what the look adds to the row."""
         seen, number = self.observer.look(self.training.average.module), self.training.round
         seen.save(self.run / "samples", number)
+        game, average = self.training.game, self.training.average.module
+        for folder, kept in looks(self.dataset, average, game.players.get("encoder"), self.config.model.latent).items():
+            kept.save(self.run / folder, number)
         if seen.suffix == ".png":
             journal.write_image("samples", seen.samples, number)
         else:
@@ -306,9 +310,9 @@ class Session:
         if isinstance(self.dataset, Corpus):
             found, scores = text_metrics(self.training, self.dataset, latent)
         elif self.judge:
-            found, scores = sample_metrics(self.training, self.judge, latent, self.dataset.labels)
+            found, scores = sample_metrics(self.training, self.judge, latent, self.dataset.asked)
         players, average = self.training.game.players, self.training.average.module
-        finished = Finished(self.config, players, average, self.dataset, self.judge)
+        finished = Finished(self.config, players, average, self.dataset, self.judge, self.training.round)
         measured: dict[str, float] = {}
         for measure in find_variant(self.config.variant).measures:
             measured |= measure(finished)

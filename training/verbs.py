@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from model.command import FILE, FOLDER, SEED_RANGE
-from model.terminal import importing
+from model.terminal import importing, visible
 from training.options import complete_data, complete_figure, configuration_options
 
 
@@ -29,8 +29,8 @@ def train(
     """Train on DATA, or continue a run.
 
     DATA: files of lines, csv, tsv, jsonl or parquet (also .gz, .zst), globs, - for standard input, builtin:NAME
-    (names, docs; points: ring, grid, mixture1d, swissroll; images: digits, stacked-digits), hf:NAME; a folder of
-    images, or arrays in an .npz.
+    (names, docs; points: ring, grid, mixture1d, swissroll; images: digits, stacked-digits, shapes), hf:NAME; a folder
+    of images, or arrays in an .npz.
     """
     with importing("train", "this verb"):
         from training import entry
@@ -136,10 +136,64 @@ def export(run: Path, out: Path, replace: bool, int8: bool | None, int8_samples:
 
 
 @click.command()
-def variants() -> None:
+@click.argument("run", type=FOLDER)
+@click.option("--near", required=True, metavar="STRING", help="The string whose neighbours are wanted.")
+@click.option("--plus", multiple=True, metavar="STRING", help="Add the latent of this one; may be repeated.")
+@click.option("--minus", multiple=True, metavar="STRING", help="Subtract the latent of this one; may be repeated.")
+@click.option("-n", default=10, show_default=True, type=click.IntRange(1, 1000), help="At most so many strings.")
+@click.option("--seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of the noise about the latent.")
+@click.option("--label", help="For a run with labels: of what.  [default: the most frequent]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def neighbours(
+    run: Path,
+    near: str,
+    plus: tuple[str, ...],
+    minus: tuple[str, ...],
+    n: int,
+    seed: int,
+    label: str | None,
+    as_json: bool,
+) -> None:
+    """Print strings near a given one in the latent space of RUN, the nearest first.
+
+    RUN: of text, by a variant with an encoder: bigan, ali, aae or avb.  The first is what is made of the string's own
+    latent, or of the sum and difference that is asked for; the others are made of it with more and more noise.
+    """
+    with importing("train", "this verb"):
+        from training import neighbours as near_by
+    found = near_by.neighbours(run, near, plus, minus, n=n, seed=seed, label=label)
+    told = [{"text": each.text, "noise": each.noise} for each in found]
+    lines = "\n".join(visible(each.text) for each in found)
+    click.echo(json.dumps(told, ensure_ascii=False, indent=2) if as_json else lines)
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.argument("caption")
+@click.option("--out", type=FILE, required=True, help="The sheet of images, a .png file.")
+@click.option("--box", metavar="L,T,R,B", help="Left, top, right, bottom, from 0 to 1; for runs with data.boxes.")
+@click.option("-n", default=8, show_default=True, type=click.IntRange(1, 1000), help="How many images.")
+@click.option("--seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of the images.")
+def paint(run: Path, caption: str, out: Path, box: str | None, n: int, seed: int) -> None:
+    """Draw what RUN, trained on captions, makes of CAPTION, such as "a small red circle at the top left"."""
+    with importing("train", "this verb"):
+        from training import painting
+        from training.runs import write_whole
+    if out.suffix != ".png":
+        raise click.UsageError(f"--out must end in .png, got {out}")
+    write_whole(out, painting.paint(run, caption, box=box, n=n, seed=seed))
+
+
+@click.command()
+@click.option("--page", type=FILE, help="Write this Markdown page of them, with the figures of the .json beside it.")
+def variants(page: Path | None) -> None:
     """List the games that can be played."""
     with importing("train", "this verb"):
         from training.catalogue import CATALOGUE
+        from training.variants_page import write_page
+    if page is not None:
+        write_page(page)
+        return
     for entry in CATALOGUE.values():
         click.echo(f"{entry.name:17}  {', '.join(entry.kinds):22}  {entry.summary}  {entry.source}")
 

@@ -109,7 +109,7 @@ def test_images_and_points_are_told_to_give_no_model(write: Write, batch: Batch,
     for _ in range(2):
         details = [result.detail for result in batch(*jobs)]
         for detail, kind in zip(details, ("image", "points"), strict=True):
-            assert detail.startswith(f"no model: only text is exported and served, and this is a run on {kind}; ")
+            assert detail.startswith(f"no model: only text is served, and this is a run on {kind}; ")
     assert not (tmp_path / "models").exists()
 
 

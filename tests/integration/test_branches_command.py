@@ -25,6 +25,7 @@ SMALL = ("--preset=tiny", "--device=cpu", "--set=model.width=8", "--set=model.de
 TRAINED = (*SMALL, "--set=data.max_length=8", "--set=ema=0.9")
 FORMS = {
     "several": (3, ("--variant=mad-gan", "--set=generators=3")),
+    "coded": (4, ("--variant=infogan", "--set=codes=4")),
     "mixed": (5, ("--variant=gan", "--set=generator.mixture=5", "--set=generator.virtual_batch_norm=true")),
 }
 ROUNDS = 40
@@ -57,7 +58,8 @@ def test_a_run_and_its_model_name_the_branches_with_equal_shares(folder: Path, n
         assert json.loads(path.read_text(encoding="utf-8"))["labels"] == expected
     card = (folder / name / "README.md").read_text(encoding="utf-8")
     assert f"`latent` (N, 8 + {k})" in card
-    assert f"which of {k} {'generators' if name == 'several' else 'Gaussians'}" in card
+    of = {"several": "which of 3 generators makes it", "coded": "of which of 4 labels it is made"}
+    assert of.get(name, "which of 5 Gaussians makes it") in card
 
 
 @pytest.mark.parametrize("name", FORMS)

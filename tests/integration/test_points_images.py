@@ -13,11 +13,12 @@ from click.testing import CliRunner
 
 from charwgan import cli
 from model.errors import ConfigurationError, RunError
-from training.appraisal import appraise
+from training.appraisal import appraise, real_and_generated
 from training.checkpoint import load_checkpoint
 from training.configuration import Config
 from training.display import PlainDisplay, Progress
 from training.evaluation.classifier import FILE
+from training.evaluation.likeness import scores_in
 from training.evaluation.mode_table import ModeTable
 from training.job import Outcome, train
 from training.journal import read_log
@@ -92,7 +93,7 @@ def test_the_end_has_the_scores_of_2500_points_in_every_file(ring: Path) -> None
     page = (ring / "report.html").read_text(encoding="utf-8")
     assert "modes<br>of 8" in page
     assert "could not be read" not in page
-    assert page.count("data:image/png;base64,") == 1
+    assert page.count("data:image/png;base64,") == 2, "the points, and those between two latents"
     assert ">Modes<" in page
 
 
@@ -184,6 +185,33 @@ def test_labelled_images_can_be_learned_under_their_labels(tmp_path: Path) -> No
     assert "Every one is learned under its label, of which there are 4." in display.said
     assert 0 <= outcome.scores["label_accuracy"] <= 1
     assert read_json(run / "result.json")["scores"]["label_accuracy"] == outcome.scores["label_accuracy"]
+
+
+def test_labelled_images_are_held_against_real_ones_in_the_table_of_a_finished_run(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    architecture = {"model.architecture": "mlp", "augment": "color,translation,cutout"}
+    outcome, display = play(images(tmp_path), run, variant="dcgan", **{"data.label": "y", **architecture})
+    looked_at = {"classifier_score", "classifier_frechet", "precision", "recall"}
+    assert looked_at <= set(outcome.scores)
+    assert not looked_at & set(display.scores), "a look is to be cheap"
+    real = read_json(run / "metrics.json")["rows"][0]["scores"]
+    assert 3 < real["classifier_score"] <= 4
+    assert 0 <= real["classifier_frechet"] < outcome.scores["classifier_frechet"]
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "clsf<br>Frech" in page
+    half = read_json(run / "data.json")["train"] // 2
+    assert f"of {half} samples against {half} training ones" in page
+
+
+def test_samples_of_a_run_can_be_scored_in_features_of_ones_own(ring: Path, tmp_path: Path) -> None:
+    real, generated = real_and_generated(ring, 40, seed=3)
+    assert real.shape == generated.shape == (40, 2)
+    assert set(scores_in(lambda points: points, real, generated)) == {"frechet", "precision", "recall"}
+    lines = tmp_path / "lines.txt"
+    lines.write_text("a\nb\nc\n" * 9)
+    play(lines, tmp_path / "run", 1)
+    with pytest.raises(ConfigurationError, match="must be a run on points or images, and is one on text"):
+        real_and_generated(tmp_path / "run", 4)
 
 
 def test_learning_under_labels_that_are_not_there_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from itertools import islice
 import pytest
 import torch
 from ranks import in_ranks
-from small_runs import CPU, Memory, begin, configured, data_of
+from small_runs import CPU, begin, configured, data_of
 from torch import Tensor
 
 from training.catalogue import CATALOGUE
@@ -61,7 +61,7 @@ def played(
 ) -> list[Tensor]:
     """Every player's weights after some rounds of a game in float64."""
     given = data_of(kind, config.variant)
-    data = Memory(kind, given.samples.double(), given.labels)
+    data = replace(given, samples=given.samples.double())
     training = begin(config, data)
     players = training.game.players
     for player in players.values():

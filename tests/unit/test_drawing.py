@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from model.picture import sheet
 from training.configuration import DataConfig
 from training.data import Points, open_dataset
-from training.drawing import density, scatter, sheet
+from training.drawing import density, scatter
 from training.evaluation.judges import PointsJudge
 from training.observer import SEEN, ImageObserver, PointsObserver
 

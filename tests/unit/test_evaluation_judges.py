@@ -9,27 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from grey_images import plain
 from numpy.typing import NDArray
 
 from training.configuration import DataConfig
 from training.data import Images, Points, open_dataset
-from training.data.arrays import Labelled, split_samples
 from training.data.stacks import stacked
 from training.evaluation.classifier import FILE, Classifier, Network, classifier_of, train_classifier
 from training.evaluation.judges import ImagesJudge, Judge, PointsJudge, judge_of
 from training.evaluation.mode_table import ModeTable, mode_table, read_table
 
 CPU = torch.device("cpu")
-
-
-def plain(shares: tuple[int, ...] = (1, 1, 1), side: int = 8, channels: int = 1) -> Images:
-    """Images of one grey each, by which labels are told, with noise; classes as frequent as the shares say."""
-    random = np.random.default_rng(0)
-    labels = np.repeat(np.arange(len(shares)), 60 * np.array(shares)).astype(np.uint16)
-    random.shuffle(labels)
-    samples = (labels[:, None, None, None] - 1.0) / 2 + random.normal(0, 0.02, (len(labels), channels, side, side))
-    data = Labelled("made", samples.astype(np.float32), labels, tuple("abcdefgh"[: len(shares)]))
-    return Images(**split_samples(data, DataConfig()))
 
 
 @pytest.fixture(scope="module")

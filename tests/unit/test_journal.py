@@ -20,7 +20,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 import training
 from model.errors import RunError
-from training.drawing import sheet
+from model.picture import sheet
 from training.events import EVENTS
 from training.journal import LOG, Journal, Means, NonFiniteError, last_alarm, read_log
 

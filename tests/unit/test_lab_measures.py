@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from training.divergences import wasserstein
-from training.evaluation.classifier import Classifier
 from training.game import Batch
 from training.games.two_player import two_player
 from training.lab.architectures import STYLES, architecture
@@ -23,7 +21,6 @@ from training.lab.level_sets import HeldRoles, NoisyDraws, held, scaled, told_ap
 from training.lab.race import reached
 from training.lab.robustness import METHODS
 from training.lab.runs import begin, steady
-from training.lab.scores import classifier_score
 
 
 def linear(matrix: list[list[float]]) -> nn.Linear:
@@ -117,23 +114,6 @@ def test_the_held_generator_stays_at_the_data_with_noise() -> None:
     # A circle of radius 2 has a mean square of 2 a coordinate, and the noise adds 1.
     assert batch.real.square().mean().item() == pytest.approx(2.0, abs=0.05)
     assert batch.latent.square().mean().item() == pytest.approx(3.0, abs=0.1)
-
-
-class Told(nn.Module):
-    """Logits of images that carry them."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images.flatten(1)
-
-
-@pytest.mark.parametrize(("labels", "score"), [([0, 1, 2, 3], 4.0), ([2, 2, 2, 2], 1.0), ([0, 0, 1, 1], 2.0)])
-def test_the_classifier_score_is_the_number_of_labels_that_are_surely_there(labels: list[int], score: float) -> None:
-    images = 50.0 * one_hot(torch.tensor(labels), 4).float()
-    assert classifier_score(Classifier(Told(), 1.0, 4), images.numpy()) == pytest.approx(score)
-
-
-def test_images_of_no_label_in_particular_score_1() -> None:
-    assert classifier_score(Classifier(Told(), 1.0, 4), np.zeros((3, 4), dtype=np.float32)) == pytest.approx(1.0)
 
 
 def test_information_is_that_of_a_label_for_copies_and_0_for_independent_ones() -> None:

@@ -25,37 +25,12 @@ from torch.optim import SGD
 
 from model.errors import ConfigurationError
 from training.average import Average
-from training.catalogue import CATALOGUE
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.data.dataset import Kind
 from training.game import Game
 from training.layering import resolve
 from training.loop import Draws, Training, choose_device, play, update_rule
 from training.updates import Alternating, Consensus, Simultaneous
-
-PAIRS = [(name, kind) for name, entry in CATALOGUE.items() for kind in entry.kinds]
-
-
-@pytest.mark.parametrize(("variant", "kind"), PAIRS)
-def test_every_variant_moves_every_player_by_finite_terms(variant: str, kind: Kind) -> None:
-    config, data = configured(variant), data_of(kind, variant)
-    training = begin(config, data)
-    before = weights(training)
-    for terms in rounds(training, config, data, 2):
-        assert all(torch.isfinite(value) for value in terms.values())
-        assert {name.partition("/")[0] for name in terms} == {*training.game.players, "gradient_norm"}
-    assert training.round == 2
-    for name, after in weights(training).items():
-        assert any(not torch.equal(a, b) for a, b in zip(before[name], after, strict=True))
-        assert all(torch.isfinite(parameter).all() for parameter in after)
-
-
-@pytest.mark.parametrize(("variant", "kind"), PAIRS)
-def test_a_run_that_was_stopped_and_continued_equals_an_undisturbed_one(
-    tmp_path: Path, variant: str, kind: Kind
-) -> None:
-    config, data = configured(variant), data_of(kind, variant)
-    assert_same(stopped_and_continued(config, data, tmp_path), undisturbed(config, data))
 
 
 @pytest.mark.parametrize(

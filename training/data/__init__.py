@@ -14,6 +14,7 @@ from training.data.cleaning import TextSource
 from training.data.corpus import Corpus, open_corpus
 from training.data.lines import TextFile
 from training.data.npz import open_npz
+from training.data.pairs import paired
 from training.data.pictures import SUFFIXES, holds_images, open_folder
 from training.data.sources import find_files, split_name
 from training.data.stacks import stacked
@@ -48,8 +49,12 @@ def open_dataset(config: DataConfig, cache: Path | None = None) -> Corpus | Poin
     found = _open_array(arrays[0], config)
     if isinstance(found, Points) and (config.stack or config.image_size is not None):
         raise ConfigurationError(f"data.stack and data.image_size are for images, and {arrays[0]} is points")
+    if config.boxes and not found.captions:
+        raise ConfigurationError(f"data.boxes needs captions, and {arrays[0]} has none: builtin:shapes has them")
     if isinstance(found, Images) and config.stack:
         found = stacked(found, config)
+    if config.pair:
+        return paired(found, arrays[0], config)
     return _conditioned(found, arrays[0]) if config.condition else found
 
 
@@ -57,6 +62,10 @@ def _check_text(config: DataConfig) -> None:
     """Raises ConfigurationError for keys that are not for text."""
     if config.stack or config.image_size is not None:
         raise ConfigurationError("data.stack and data.image_size are for images, and this data is text")
+    if config.boxes:
+        raise ConfigurationError("data.boxes needs captions of images, and this data is text: leave it out")
+    if config.pair:
+        raise ConfigurationError(f"data.pair = {config.pair} makes pictures of images, and this data is text")
     if config.condition and config.label is None:
         raise ConfigurationError("data.condition needs labels, and of text it is data.label that says where they are")
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from model.labels import UNCONDITIONAL
 from model.labels import Labels as Names
-from training.conditions import Conditions, beside
+from model.latents import LABELS, latents, uniforms
+from training.conditions import Asked, Conditions, beside
+from training.data.pairs import Pair, Sources
 from training.data.split import split_rows
 
 if TYPE_CHECKING:
@@ -79,11 +81,37 @@ class Units:
 
 
 @dataclass(frozen=True, eq=False)
+class Captions:
+    """What each sample is learned under where that is more than a label: a row of K numbers.
+
+    words: W of the K say whether a word is in the caption, and are the first.  box: whether the last four are the box
+    of what it speaks of: left, top, right, bottom, in shares of the side.  train: (N, K).  held_out: (M, K).
+    """
+
+    words: tuple[str, ...]
+    train: NDArray[np.float32]
+    held_out: NDArray[np.float32]
+    box: bool = False
+
+    def __len__(self) -> int:
+        return int(self.train.shape[1])
+
+    def chosen(self, seed: int, first: int, n: int) -> NDArray[np.int64]:
+        """Of which held-out samples' captions samples first .. first + n - 1 of a seed are asked to be, (n,)."""
+        return (uniforms(seed, first, n, 1, purpose=LABELS)[:, 0] * len(self.held_out)).astype(np.int64)
+
+    def rows(self, seed: int, first: int, n: int, size: int) -> NDArray[np.float32]:
+        """What a generator takes for these samples, (n, Z + K): latents of size Z, and held-out captions."""
+        return np.hstack([latents(seed, first, n, size), self.held_out[self.chosen(seed, first, n)]])
+
+
+@dataclass(frozen=True, eq=False)
 class _Arrays:
     """What points and images share.
 
     digest: hex SHA-256 of both parts, their labels and their shapes.  notes: sentences on what was made of the data.
-    conditioned: whether they are learned under their labels, whose K channels then follow those of a sample.
+    conditioned: whether they are learned under their captions, or if they have none under their labels, whose K
+    channels then follow those of a sample.
     """
 
     train: Stored
@@ -94,6 +122,7 @@ class _Arrays:
     label_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     conditioned: bool = False
+    captions: Captions | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -103,13 +132,18 @@ class _Arrays:
 
     @property
     def conditions(self) -> Conditions:
-        """The channels of the labels, where they are learned under them."""
-        return Conditions(len(self.label_names)) if self.conditioned else Conditions()
+        """The channels of the captions or the labels, where they are learned under them."""
+        return Conditions(len(self.captions or self.label_names)) if self.conditioned else Conditions()
+
+    @property
+    def asked(self) -> Asked:
+        """What samples of a look are asked to be: of held-out captions, of labels, or nothing."""
+        return self.captions if self.conditioned and self.captions else self.labels
 
     @cached_property
     def labels(self) -> Names:
-        """What samples can be asked to be, with the shares of the training part; none unless ``conditioned``."""
-        if not self.conditioned or self.train_labels is None:
+        """The labels that they are learned under, with the shares of the training part; else none."""
+        if not self.conditioned or self.captions or self.train_labels is None:
             return UNCONDITIONAL
         counts = np.bincount(self.train_labels, minlength=len(self.label_names))
         return Names(self.label_names, counts / counts.sum())
@@ -117,14 +151,22 @@ class _Arrays:
     def __len__(self) -> int:
         return len(self.train)
 
+    def own(self, rows: NDArray[np.int64], device: torch.device) -> torch.Tensor:
+        """The training samples at the given rows by themselves, float32."""
+        import torch
+
+        drawn = torch.from_numpy(self.train[rows]).to(device, non_blocking=True)
+        return drawn if drawn.dtype == torch.float32 else drawn.float().div_(127.5).sub_(1.0)
+
     def draw(self, rows: NDArray[np.int64], device: torch.device) -> torch.Tensor:
         """The training samples at the given rows, (N, *shape), float32."""
         import torch
 
-        drawn = torch.from_numpy(self.train[rows]).to(device, non_blocking=True)
-        own = drawn if drawn.dtype == torch.float32 else drawn.float().div_(127.5).sub_(1.0)
+        own = self.own(rows, device)
         if not self.conditioned or self.train_labels is None:
             return own
+        if self.captions:
+            return beside(own, torch.from_numpy(self.captions.train[rows]).to(device))
         marks = torch.from_numpy(self.train_labels[rows].astype(np.int64)).to(device)
         return beside(own, torch.nn.functional.one_hot(marks, len(self.label_names)).to(own.dtype))
 
@@ -151,9 +193,29 @@ class Images(_Arrays):
 
     train: as stored; bytes stay bytes, a quarter of the memory, and become [-1, 1] when drawn.  held_out: float32.
     base: of stacks, the images that are their channels; else None.
+    pair: what stands beside each, where it is to be made from another picture: then samples are (2 C, H, W).
     """
 
     base: Images | None = None
+    pair: Pair | None = None
+
+    @property
+    def conditions(self) -> Conditions:
+        """The channels of the picture beside an image, or as of all arrays."""
+        return Conditions(self.train.shape[1], pictures=True) if self.pair else super().conditions
+
+    @property
+    def asked(self) -> Asked:
+        """What images of a look are to be made from, or as of all arrays."""
+        return Sources(self.held_out, self.pair) if self.pair else super().asked
+
+    def draw(self, rows: NDArray[np.int64], device: torch.device) -> torch.Tensor:
+        """The training images at the given rows, with what stands beside them."""
+        import torch
+
+        if self.pair is None:
+            return super().draw(rows, device)
+        return torch.cat([self.own(rows, device), self.pair.of(self.own(self.pair.rows(rows), device))], dim=1)
 
     @property
     def kind(self) -> Literal["image"]:

@@ -24,7 +24,8 @@ PREFIX = "builtin:"
 TEXTS = ("names", "docs")
 POINTS = ("ring", "grid", "mixture1d", "swissroll")
 STACKED = "stacked-digits"
-IMAGES = ("digits", STACKED)
+SHAPES = "shapes"
+IMAGES = ("digits", STACKED, SHAPES)
 
 # first_names, first_names_male, last_names_islamic ...; romanised and kana spellings repeat the same names.
 _NAMES = re.compile(r"(first|last)_names")

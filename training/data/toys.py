@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.arrays import Images, Labelled, Modes, Points, Units, split_samples
-from training.data.builtin import STACKED, parse_builtin
+from training.data.builtin import SHAPES, STACKED, parse_builtin
 from training.data.optional import load_optional
+from training.data.shapes import open_shapes
 from training.data.sizes import resized
 from training.data.stacks import stacked
 
@@ -53,6 +54,8 @@ def open_builtin_array(source: str, config: DataConfig) -> Points | Images:
     Points are ROWS rows of a counter-based stream of data.seed.  Labels are the number of the Gaussian or the digit.
     """
     name, _ = parse_builtin(source)
+    if name == SHAPES:
+        return open_shapes(config)
     if name in ("digits", STACKED):
         digits = Images(**split_samples(resized(_digits(source), config.image_size), config))
         return stacked(digits, config) if name == STACKED else digits

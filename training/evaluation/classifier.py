@@ -5,9 +5,10 @@ N batch, C channels, S side, K labels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -40,8 +41,16 @@ class Network(nn.Module):
         height, width = (-(-(SIDE if large else side) // 8) for side in sides)
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, labels))
 
+    def features(self, images: Tensor) -> Tensor:
+        """What the linear map reads, (N, F)."""
+        return cast(Tensor, self.layers[:-1](images))
+
+    def read(self, features: Tensor) -> Tensor:
+        """The logits of ``features``, (N, K)."""
+        return cast(Tensor, self.layers[-1](features))
+
     def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.layers(images))
+        return self.read(self.features(images))
 
 
 @dataclass(frozen=True)
@@ -52,12 +61,23 @@ class Classifier:
     accuracy: float
     checked: int
 
-    @torch.no_grad()
     def labels(self, images: NDArray[np.float32]) -> NDArray[np.int64]:
         """The likeliest label of each image (N, C, S, S), (N,)."""
+        return self._in_slices(lambda part: self.network(part).argmax(dim=1), images)
+
+    def features(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The last hidden layer of each image (N, C, S, S), (N, F)."""
+        return self._in_slices(self.network.features, images)
+
+    def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """How likely each label is by ``features`` (N, F), (N, K)."""
+        return self._in_slices(lambda part: self.network.read(part).double().softmax(dim=1), features)
+
+    @torch.no_grad()
+    def _in_slices(self, give: Callable[[Tensor], Tensor], rows: NDArray[np.float32]) -> NDArray[Any]:
         device = next(self.network.parameters()).device
-        parts = [torch.from_numpy(images[i : i + SLICE]).to(device) for i in range(0, len(images), SLICE)]
-        return torch.cat([self.network(part).argmax(dim=1) for part in parts]).cpu().numpy()
+        parts = (torch.from_numpy(rows[i : i + SLICE]).to(device) for i in range(0, len(rows), SLICE))
+        return torch.cat([give(part) for part in parts]).cpu().numpy()
 
 
 def train_classifier(images: Images, device: torch.device) -> Classifier:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from training.data.arrays import Images, Modes, Points, scaled
 from training.data.corpus import Corpus
 from training.data.stacks import CHANNELS
 from training.evaluation.classifier import Classifier, classifier_of
+from training.evaluation.likeness import MOST, Likeness, Values, disjoint
 from training.evaluation.modes import coverage, density_kl, point_scores, reached
 
 POINTS = 2500  # as in Lin et al. 2018
@@ -37,12 +39,16 @@ class Judge(Protocol):
 
     n: samples in a table where nobody says otherwise.  headings: of the scores, for a table of text.
     names: of the modes, if they are few.  facts: on the judge itself, for those who read the scores.
+    likeness: to what a table holds samples besides, None for nothing; too slow for looks.
     """
 
     n: int
     headings: dict[str, str]
     names: tuple[str, ...]
     facts: dict[str, Any]
+
+    @property
+    def likeness(self) -> Likeness | None: ...
 
     def seen(self, samples: NDArray[np.float32]) -> Seen:
         """What is needed of samples (N, ...) for their scores, (N, ...)."""
@@ -76,6 +82,10 @@ class PointsJudge:
                          "forward_kl": "KL\nfwd"} | ({"density_kl": "KL\nhist"} if self._line else {})  # fmt: skip
         self.names = tuple(f"{i}" for i in range(1, len(modes) + 1))
         self.facts: dict[str, Any] = {}
+
+    @cached_property
+    def likeness(self) -> Likeness:
+        return _likeness(self._points, lambda points: points)
 
     def seen(self, samples: NDArray[np.float32]) -> Seen:
         return samples
@@ -119,6 +129,12 @@ class ImagesJudge:
         self.names = self._base.label_names if self._channels == 1 else ()
         self.facts = {"held_out_accuracy": classifier.accuracy, "held_out_images": classifier.checked}
 
+    @cached_property
+    def likeness(self) -> Likeness | None:
+        """None for stacks, which are there to count modes."""
+        looker = self._classifier
+        return None if self._channels > 1 else _likeness(self._base, looker.features, looker.probabilities)
+
     def seen(self, samples: NDArray[np.float32]) -> Seen:
         """The label of each image, or of each stack."""
         count = len(self._base.label_names)
@@ -161,7 +177,7 @@ def judge_of(
         return None
     if isinstance(dataset, Points):
         return PointsJudge(dataset, dataset.modes) if dataset.modes else None
-    dataset = replace(dataset, conditioned=False)  # it looks at images by themselves
+    dataset = replace(dataset, conditioned=False, pair=None)  # it looks at images by themselves
     base = dataset.base or dataset
     if base.train_labels is None:
         return None
@@ -173,6 +189,20 @@ def judge_of(
             f"{classifier.checked} held-out images, trained in {perf_counter() - started:.1f} s."
         )
     return ImagesJudge(dataset, classifier)
+
+
+def _likeness(
+    dataset: Points | Images,
+    features: Callable[[Values], Values],
+    probabilities: Callable[[Values], Values] | None = None,
+) -> Likeness:
+    """Two sets of training samples, always the same ones; arguments as of ``Likeness``."""
+    random = np.random.Generator(np.random.Philox(key=np.array([1, _REAL], dtype=np.uint64)))
+    reference, floor = (
+        np.concatenate([features(scaled(dataset.train[part])) for part in _slices(rows)] or [np.zeros((0, 1))])
+        for rows in disjoint(len(dataset), MOST, random)
+    )
+    return Likeness(reference, floor, features, probabilities)
 
 
 def _slices(rows: NDArray[np.int64]) -> Iterable[NDArray[np.int64]]:

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation import layout
-from training.evaluation.judges import Judge
-from training.evaluation.modes import DEFINITIONS
+from training.evaluation.judges import Judge, Seen
+from training.evaluation.likeness import DEFINITIONS as OF_LIKENESS
+from training.evaluation.likeness import Values
+from training.evaluation.modes import DEFINITIONS as OF_MODES
 from training.evaluation.table import Row, ScoreTable
 
 KIND = "modes"
 FEW = 64  # modes that are drawn one by one
+DEFINITIONS = {**OF_MODES, **OF_LIKENESS}
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,33 @@ def mode_table(
     judge: Judge, samples: Iterable[NDArray[np.float32]], n: int, *, seed: int, name: str = "model"
 ) -> ModeTable:
     """Score n samples of a seed, in parts (N, ...), beside as many real ones."""
-    model, real = np.concatenate([judge.seen(part) for part in samples]), judge.real(n)
+    likeness = judge.likeness
+    compared = min(n, len(likeness.reference)) if likeness else 0
+    model, features = _looked_at(judge, samples, compared)
+    real, columns, said = judge.real(n), dict(judge.headings), judge.notes()
+    of_real, of_model = judge.scores(real), judge.scores(model)
+    if likeness:
+        of_real |= likeness.scores(likeness.floor[:compared])
+        of_model |= likeness.scores(features)
+        columns |= likeness.headings
+        said.append(likeness.note(compared))
     histograms = {}
     if 1 < len(judge.names) <= FEW:
         shares = {"real": judge.shares(real).tolist(), "generated": judge.shares(model).tolist()}
         histograms["mode"] = {"values": list(judge.names), **shares}
-    rows = (Row("real", judge.scores(real)), Row(name, judge.scores(model), (seed,)))
-    return ModeTable(rows, n, judge.headings, tuple(judge.notes()), judge.facts, histograms)
+    rows = (Row("real", of_real), Row(name, of_model, (seed,)))
+    return ModeTable(rows, n, columns, tuple(said), judge.facts, histograms)
+
+
+def _looked_at(judge: Judge, samples: Iterable[NDArray[np.float32]], compared: int) -> tuple[Seen, Values]:
+    """What the judge needs of all samples, in parts (N, ...), and the features of so many of the first."""
+    seen, features = [], []
+    for part in samples:
+        seen.append(judge.seen(part))
+        if compared and judge.likeness:
+            features.append(judge.likeness.features(part[:compared]))
+            compared -= len(features[-1])
+    return np.concatenate(seen), np.concatenate(features or [np.zeros((0, 1))])
 
 
 def read_table(tree: Mapping[str, Any]) -> ScoreTable | ModeTable:

@@ -51,7 +51,7 @@ class Shifted(Branched):
 class HeldRoles(Roles):
     """The configured critic against a generator that gives latents back."""
 
-    def generator(self, heads: int = 0, *, labels: int | None = None) -> Branched:
+    def generator(self, heads: int = 0, *, codes: int = 0, labels: int | None = None) -> Branched:
         return Shifted(self.config.model.latent)
 
 

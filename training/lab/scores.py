@@ -6,7 +6,6 @@ What the Inception score is of photographs (Salimans et al. 2016), and never to 
 from __future__ import annotations
 
 from functools import cache
-from typing import cast
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from training.data import Images
 from training.evaluation.classifier import Classifier, train_classifier
+from training.evaluation.likeness import classifier_score
 from training.lab.runs import CPU, opened
 from training.observer import generate
 
@@ -28,22 +28,20 @@ def judge(source: str) -> Classifier:
     return train_classifier(images, CPU)
 
 
-def classifier_score(classifier: Classifier, images: NDArray[np.float32]) -> float:
-    """Exp of the mean of KL(p(label | image) || p(label)): 1 if all look alike, at most the number of labels."""
-    with torch.no_grad():
-        logs = cast(torch.Tensor, classifier.network(torch.from_numpy(images))).log_softmax(dim=1)
-    mean = logs.exp().mean(dim=0).log()
-    return float((logs.exp() * (logs - mean)).sum(dim=1).mean().exp())
+def score(source: str, images: NDArray[np.float32]) -> float:
+    """The classifier score of images (N, C, S, S) in the eyes of that classifier."""
+    looker = judge(source)
+    return classifier_score(looker.probabilities(looker.features(images)))
 
 
 def real_score(source: str) -> float:
     """The score of as many real images: what there is to reach."""
     images = opened(source)
     assert isinstance(images, Images)
-    return classifier_score(judge(source), images.train[:SAMPLES])
+    return score(source, images.train[:SAMPLES])
 
 
 def score_of(generator: torch.nn.Module, latent: int, source: str) -> float:
     """The classifier score of a generator's first SAMPLES; NaN if they are not finite."""
     images = generate(generator, SAMPLES, latent)
-    return classifier_score(judge(source), images) if np.isfinite(images).all() else float("nan")
+    return score(source, images) if np.isfinite(images).all() else float("nan")

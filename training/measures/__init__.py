@@ -19,13 +19,17 @@ from training.evaluation.judges import Judge
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run: its players, the average of its generator, its data, and the judge of that if there is one."""
+    """A finished run: its players, the average of its generator, its data, and the judge of that if there is one.
+
+    rounds: that were played.
+    """
 
     config: Config
     players: Mapping[str, nn.Module]
     generator: nn.Module
     data: Corpus | Images | Points
     judge: Judge | None
+    rounds: int = 0
 
 
 Measure = Callable[[Finished], dict[str, float]]

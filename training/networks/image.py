@@ -48,12 +48,12 @@ class Generator(Branched):
         labels: int = 0,
         heads: int = 0,
         mixture: int = 0,
+        codes: int = 0,
         virtual_batch_norm: bool = False,
     ) -> None:
-        """labels, heads, mixture, virtual_batch_norm: as for ``Branched``."""
-        super().__init__(
-            latent=latent, labels=labels, heads=heads, mixture=mixture, virtual_batch_norm=virtual_batch_norm
-        )
+        """labels, heads, mixture, codes, virtual_batch_norm: as for ``Branched``."""
+        branches = {"heads": heads, "mixture": mixture, "codes": codes}
+        super().__init__(latent=latent, labels=labels, **branches, virtual_batch_norm=virtual_batch_norm)
         count = doublings(shape)
         channels = [width * 2**i for i in reversed(range(count))]
         norm = VirtualBatchNorm if virtual_batch_norm else nn.BatchNorm2d
@@ -67,7 +67,7 @@ class Generator(Branched):
         steps = list(itertools.pairwise(channels))
         shared = len(steps) - bool(heads and steps)
         self.expand = nn.Sequential(
-            nn.Linear(latent + labels, channels[0] * 16, bias=False),
+            nn.Linear(self.inputs, channels[0] * 16, bias=False),
             nn.Unflatten(1, (channels[0], 4, 4)),
             norm(channels[0]),
             nn.ReLU(),
@@ -75,7 +75,7 @@ class Generator(Branched):
         self.blocks = nn.Sequential(*(layer for step in steps[:shared] for layer in up(*step)))
         own = (nn.Sequential(*(layer for step in steps[shared:] for layer in up(*step)), *last()) for _ in range(heads))
         self.output = Heads(own) if heads else nn.Sequential(*last())
-        self.apply(_initialize)
+        self.apply(initialize)
 
     def hidden(self, latent: Tensor) -> Tensor:
         """What the shared layers give, (N, C, H, W) of some size."""
@@ -102,10 +102,10 @@ class Critic(Layered):
         super().__init__(
             *layers, nn.Flatten(), nn.Linear(channels[-1] * 16, outputs or 1), outputs=outputs, labels=labels
         )
-        self.apply(_initialize)
+        self.apply(initialize)
 
 
-def _initialize(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """N(0, 0.02) weights, as in the paper."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, std=0.02)

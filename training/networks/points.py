@@ -39,15 +39,15 @@ class Generator(Branched):
         labels: int = 0,
         heads: int = 0,
         mixture: int = 0,
+        codes: int = 0,
         virtual_batch_norm: bool = False,
     ) -> None:
-        """labels, heads, mixture, virtual_batch_norm: as for ``Branched``."""
-        super().__init__(
-            latent=latent, labels=labels, heads=heads, mixture=mixture, virtual_batch_norm=virtual_batch_norm
-        )
+        """labels, heads, mixture, codes, virtual_batch_norm: as for ``Branched``."""
+        branches = {"heads": heads, "mixture": mixture, "codes": codes}
+        super().__init__(latent=latent, labels=labels, **branches, virtual_batch_norm=virtual_batch_norm)
         norm, shared = VirtualBatchNorm if virtual_batch_norm else None, depth - bool(heads)
-        inputs = width if shared else latent + labels
-        self.layers = nn.Sequential(*hidden_layers(latent + labels, width, shared, norm))
+        inputs = width if shared else self.inputs
+        self.layers = nn.Sequential(*hidden_layers(self.inputs, width, shared, norm))
         own = (
             nn.Sequential(*hidden_layers(inputs, width, 1, norm), nn.Linear(width, dimensions)) for _ in range(heads)
         )

@@ -14,9 +14,11 @@ from training.configuration import Config
 from training.data.dataset import Kind
 from training.latents import reference_latents
 from training.layers import Layered, MinibatchDiscrimination, normalise_weights
-from training.networks import image, points
+from training.networks import connected, image, points, residual
+from training.networks.translators import UNet
 
 LATENT_DEPTH = 3  # hidden layers of a critic of latents
+OWN_NETWORKS = ("lapgan", "gawwn")  # variants of images that take none from here
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,25 @@ class Roles:
     config: Config
     labels: int = 0
 
+    def __post_init__(self) -> None:
+        """Raises ConfigurationError for an architecture that there is no room for, since networks are others."""
+        chosen, variant = self.config.model.architecture, self.config.variant
+        others = {
+            f"{self.kind}, which has networks of its own": self.kind != "image",
+            f"data.pair = {self.config.data.pair}, where images are made from pictures": self.pictures,
+            f"variant {variant}, which has networks of its own": variant in OWN_NETWORKS,
+        }
+        if chosen != "dcgan" and (there := [name for name, given in others.items() if given]):
+            raise ConfigurationError(
+                f"model.architecture = {chosen} is one of images that are made of latents, and this is {there[0]}: "
+                "leave it out"
+            )
+
+    @property
+    def pictures(self) -> bool:
+        """Whether the conditions are pictures, which a generator is to make images from."""
+        return self.config.data.pair is not None
+
     @property
     def own(self) -> tuple[int, ...]:
         """The shape of a sample by itself: (T, V), (C, H, W) or (D,)."""
@@ -39,24 +60,28 @@ class Roles:
             return (self.shape[0], self.shape[1] - self.labels)
         return (self.shape[0] - self.labels, *self.shape[1:])
 
-    def generator(self, heads: int = 0, *, labels: int | None = None) -> Branched:
+    def generator(self, heads: int = 0, *, codes: int = 0, labels: int | None = None) -> Branched:
         """Latents (N, Z + K) to samples (N, *shape).  heads: of as many generators, 0 for one.
 
+        codes: K of a generator whose samples are each of one code, 0 for none.
         labels: K of a generator that takes others than those of the data; 0 for one that takes none, and makes samples
         by themselves, (N, *own).
         Raises ConfigurationError for branches of two kinds, or for branches of a generator that obeys labels.
         """
         size, asked = self.config.model, self.config.generator
+        if self.pictures:
+            return self.translator(others=bool(heads or codes or labels not in (None, self.labels)))
         labels = self.labels if labels is None else labels
         mixture = asked.mixture if asked.mixture > 1 else 0
-        self._check_branches(heads, mixture, labels)
-        further: dict[str, Any] = {"heads": heads, "mixture": mixture, "virtual_batch_norm": asked.virtual_batch_norm}
-        further |= {"latent": size.latent, "labels": labels}
+        self._check_branches(heads or codes, mixture, labels)
+        further: dict[str, Any] = {"heads": heads, "mixture": mixture, "codes": codes}
+        further |= {"latent": size.latent, "labels": labels, "virtual_batch_norm": asked.virtual_batch_norm}
         generator: Branched
         if self.kind == "text":
             generator = text.Generator(**{**self._text(), **further})
         elif self.kind == "image":
-            generator = image.Generator(shape=self.own, width=size.width, **further)
+            of_images = {"dcgan": image.Generator, "resnet101": residual.Generator, "mlp": connected.Generator}
+            generator = of_images[size.architecture](shape=self.own, width=size.width, **further)
         else:
             generator = points.Generator(dimensions=self.own[0], width=size.width, depth=size.depth, **further)
         if generator.reference is not None:
@@ -64,29 +89,50 @@ class Roles:
             generator.reference.copy_(reference_latents(self.config.seed, size.latent, marks))
         return generator
 
-    def _check_branches(self, heads: int, mixture: int, labels: int) -> None:
-        if heads and mixture:
+    def translator(self, *, others: bool = False) -> UNet:
+        """A generator of images from pictures: latents with pictures flat after them, to samples (N, *shape).
+
+        others: whether branches or labels are wanted as well.
+        Raises ConfigurationError if that, or anything that a plain generator may have besides, is asked for.
+        """
+        config = self.config
+        unfit = {
+            config.variant: others,
+            f"generator.mixture = {config.generator.mixture}": config.generator.mixture > 1,
+            "generator.virtual_batch_norm": config.generator.virtual_batch_norm,
+        }
+        if there := [name for name, wanted in unfit.items() if wanted]:
+            raise ConfigurationError(
+                f"{there[0]} cannot be had with data.pair = {config.data.pair}: what makes images from pictures is one "
+                "U-Net, which is told of nothing but the picture: leave one of them out"
+            )
+        size = config.model
+        return UNet(shape=self.own, width=size.width, latent=size.latent, labels=self.labels)
+
+    def _check_branches(self, branches: int, mixture: int, labels: int) -> None:
+        if branches and mixture:
             raise ConfigurationError(
                 f"generator.mixture = {mixture} cannot be had with {self.config.variant}: a sample would be of one of "
-                "its generators and of one of the Gaussians as well: ask for generator.mixture = 1"
+                "its generators or codes and of one of the Gaussians as well: ask for generator.mixture = 1"
             )
-        if labels and (heads or mixture):
+        if labels and (branches or mixture):
             asked = f"generator.mixture = {mixture}" if mixture else self.config.variant
             raise ConfigurationError(
                 f"{asked} cannot be had with labels: a sample of a model has one label, which says either what it is "
                 "like or which branch of the generator makes it: leave one of them out"
             )
 
-    def critic(self, outputs: int = 0, *, labels: int | None = None) -> nn.Module:
+    def critic(self, outputs: int = 0, *, labels: int | None = None, anchored: bool = False) -> nn.Module:
         """Samples (N, *shape), or packs of m with m times the channels, to scores (N,), or to logits (N, outputs).
 
         labels: K of a critic that takes others after a sample than those of the data, 0 for none.
+        anchored: whether logits are all of real samples, beside that of generated ones, which is 0.
         Has ``features``, to the last hidden layer (N, F), and ``read``, of those.
         Raises ConfigurationError for a norm of a single number.
         """
         asked, labels = self.config.critic, self.labels if labels is None else labels
         self._check_norm()
-        critic = self._reader(asked.norm, outputs=outputs, labels=labels, pack=asked.pack)
+        critic = self._reader(asked.norm, outputs=outputs, labels=labels, pack=asked.pack, anchored=anchored)
         judging = MinibatchDiscrimination(critic) if asked.minibatch_discrimination else critic
         normalise_weights(judging, asked.norm)
         return judging
@@ -102,15 +148,19 @@ class Roles:
         normalise_weights(critic, norm)
         return critic
 
-    def _reader(self, norm: str, *, outputs: int, labels: int, pack: int = 1) -> Layered | text.ResidualCritic:
+    def _reader(
+        self, norm: str, *, outputs: int, labels: int, pack: int = 1, anchored: bool = False
+    ) -> Layered | text.ResidualCritic:
         """Samples (N, ...) with K labels after their channels, in packs, to scores (N,) or to logits (N, outputs)."""
         size, (channels, *places) = self.config.model, self.own
         inner: dict[str, Any] = {"norm": norm, "outputs": outputs, "labels": labels}
         if self.kind == "text":
             told = self._text()
-            return text.critic_of(norm, **{**told, "size": told["size"] * pack, "labels": labels, "outputs": outputs})
+            sizes = {**told, "size": told["size"] * pack, "labels": labels, "outputs": outputs}
+            return text.critic_of(norm, anchored=anchored, **sizes)
         if self.kind == "image":
-            return image.Critic(shape=(channels * pack, *places), width=size.width, **inner)
+            critic = residual.Critic if size.architecture == "resnet101" else image.Critic
+            return critic(shape=(channels * pack, *places), width=size.width, **inner)
         return points.Critic(dimensions=channels * pack, width=size.width, depth=size.depth, **inner)
 
     def _check_norm(self) -> None:

@@ -14,13 +14,18 @@ from training.evaluation.table import ScoreTable
 from training.layering import flatten
 from training.report.figures import bar_figure, line_figure
 from training.report.read import Curve, Run, read_run
-from training.runs import SPEED, write_whole
+from training.runs import INTERPOLATION, RECONSTRUCTIONS, SPEED, write_whole
 
 Table = ScoreTable | ModeTable
 STRINGS = 16
 # Keys of the log that are clocks, told in the summary and not drawn.
 CLOCKS = ("seconds", "cpu_seconds")
 FLOOR = "_floor"
+LATENTS = {INTERPOLATION: "Between latents", RECONSTRUCTIONS: "Reconstructions"}
+TOLD = {
+    INTERPOLATION: "what is made on the arc from one latent to another",
+    RECONSTRUCTIONS: "held out, and what is made of their codes",
+}
 
 # Nothing may be fetched or run, so that even markup that slipped through would stay inert.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -65,6 +70,7 @@ def _page(run: Run) -> str:
         _scores(run.table),
         _curves(run.curves),
         _samples(run),
+        *(_latents(run, name, heading) for name, heading in LATENTS.items()),
         _examples(run.table),
         _histograms(run.table),
         _settings("Data", run.data),
@@ -168,12 +174,26 @@ def _samples(run: Run) -> str:
         out += f'<p class="soft">Each row is one latent.</p>{_table(heads, rows)}'
     if run.pictures:
         figures = "".join(
-            f'<figure><img alt="samples" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-            f"<figcaption>round {number:,}</figcaption></figure>"
+            f"<figure>{_picture(png, 'samples')}<figcaption>round {number:,}</figcaption></figure>"
             for number, png in run.pictures
         )
         out += f'<div class="grid">{figures}</div>'
     return f"<h2>Samples over time</h2>{out}" if out else ""
+
+
+def _latents(run: Run, name: str, heading: str) -> str:
+    """What the last look kept of the latents in the folder of that name."""
+    if name not in run.latents:
+        return ""
+    number, kept = run.latents[name]
+    title, told = f"<h2>{heading}</h2>", f"{TOLD[name]}, round {number:,}"
+    if isinstance(kept, bytes):
+        return f"{title}<figure>{_picture(kept, name)}<figcaption>{told}</figcaption></figure>"
+    return title + _table([f"<th>{told}</th>"], [("", [_text_cell(line)]) for line in kept])
+
+
+def _picture(png: bytes, told: str) -> str:
+    return f'<img alt="{told}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
 def _text_cell(text: Any) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from model.errors import RunError
 from training.evaluation.mode_table import ModeTable, read_table
 from training.evaluation.table import ScoreTable
-from training.runs import ALARM, is_look
+from training.runs import ALARM, INTERPOLATION, RECONSTRUCTIONS, is_look
 
 SNAPSHOTS = 6
 
@@ -33,6 +33,7 @@ class Run:
     """A run's folder in memory.
 
     curves: by log key.  texts: (round, strings), pictures: (round, PNG), both ascending and at most SNAPSHOTS.
+    latents: by the name of its folder the newest of what looks keep of the latents, (round, strings) or (round, PNG).
     table: None where the run was not evaluated where it stands.  problems: sentences about what could not be read.
     alarms: (round, warning) ascending.  last_look: the last round at which there were scores or a warning.
     """
@@ -47,6 +48,7 @@ class Run:
     problems: list[str]
     alarms: list[tuple[int, str]] = field(default_factory=list)
     last_look: int | None = None
+    latents: Mapping[str, tuple[int, list[str] | bytes]] = field(default_factory=dict)
 
 
 def read_run(folder: Path) -> Run:
@@ -68,6 +70,7 @@ def read_run(folder: Path) -> Run:
         problems=problems,
         alarms=[(round(at), str(row[ALARM])) for at, row in log.items() if ALARM in row],
         last_look=max((round(at) for at, row in log.items() if is_look(row)), default=None),
+        latents=dict(_newest(folder)),
     )
 
 
@@ -165,6 +168,14 @@ def _snapshots(folder: Path, suffix: str) -> list[tuple[int, Path]]:
     if len(found) <= SNAPSHOTS:
         return found
     return [found[round(i * (len(found) - 1) / (SNAPSHOTS - 1))] for i in range(SNAPSHOTS)]
+
+
+def _newest(run: Path) -> Iterator[tuple[str, tuple[int, list[str] | bytes]]]:
+    for name in (INTERPOLATION, RECONSTRUCTIONS):
+        for number, path in _snapshots(run / name, ".txt")[-1:]:
+            yield name, (number, _lines(path))
+        for number, path in _snapshots(run / name, ".png")[-1:]:
+            yield name, (number, path.read_bytes())
 
 
 def _lines(path: Path) -> list[str]:

@@ -21,6 +21,7 @@ from training.updates.moves import AverageOverRanks, Draw, Optimizers, Report, a
 
 Estimator = Literal["unbiased", "biased", "per-sample", "u-statistic"]
 ONE_AT_A_TIME: tuple[Estimator, ...] = ("per-sample", "u-statistic")
+MATCHING = ("semi-supervised-gan",)  # variants whose generators match features by themselves
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def check_samples_apart(config: Config, game: Game) -> None:
     together = {
         "batch norm": any(isinstance(module, _BatchNorm) for module in modules),
         "critic.minibatch_discrimination": config.critic.minibatch_discrimination,
-        "feature_matching": config.feature_matching,
+        "feature_matching": config.feature_matching or config.variant in MATCHING,
         "unrolled": config.unrolled > 0,
     }
     if there := [name for name, has in together.items() if has]:
