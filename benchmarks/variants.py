@@ -94,9 +94,9 @@ def reconstruction(name: str, rounds: int = 1500) -> Experiment:
     return Experiment("reconstruction_error", told, chance, own={**as_it_comes(name), "max_rounds": rounds})
 
 
-def labelled(name: str, bar: float | None = None) -> Experiment:
+def labelled(name: str, bar: float | None = None, rounds: int = 1500) -> Experiment:
     """How many images have the label that was asked for, in the eyes of a classifier."""
-    own = {**as_it_comes(name), "max_rounds": 1500}
+    own = {**as_it_comes(name), "max_rounds": rounds}
     return Experiment("label_accuracy", HAVE_LABELS, CHANCE, "higher", own=own, bar=bar)
 
 
@@ -133,7 +133,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "lapgan": likeness(Baseline("dcgan", {"variant": "dcgan"})),
     "mad-gan": collapse(),
     "mad-gan-sim": collapse(),
-    "cgan": labelled("cgan", bar=0.95),
+    "cgan": labelled("cgan", bar=0.95, rounds=3000),
     "ac-gan": labelled("ac-gan"),
     "infogan": Experiment(
         "cluster_accuracy",
@@ -151,7 +151,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "classification_error",
         "share of held-out images named wrongly, of 20 labelled ones",
         Baseline("the same network that learns from those 20 alone", score="supervised_error"),
-        own=as_it_comes("semi-supervised-gan"),
+        own={**as_it_comes("semi-supervised-gan"), "model.width": 64, "max_rounds": 1500},
         bar=0.14,
         seeds=3,
     ),
@@ -159,7 +159,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "label_preserved", KEEP_LABELS, CHANCE, "higher", own={**as_it_comes("pix2pix"), "max_rounds": 500}, bar=0.9
     ),
     "cyclegan": Experiment(
-        "label_preserved", KEEP_LABELS, CHANCE, "higher", own={**as_it_comes("cyclegan"), "max_rounds": 300}, bar=0.8
+        "label_preserved", KEEP_LABELS, CHANCE, "higher", own={**as_it_comes("cyclegan"), "max_rounds": 800}, bar=0.8
     ),
     "srgan": Experiment(
         "label_preserved",

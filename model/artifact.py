@@ -183,7 +183,7 @@ def write_artifact(path: Path, files: Mapping[str, bytes], *, replace: bool = Fa
     it is a model.  Raises ArtifactError if something is in the way or the disk refuses.
     """
     path = path.resolve()
-    kind = kind_in(json.loads(files.get("config.json", b"{}")))
+    kind = _kind_told(files.get("config.json", b"{}"))
     if missing := [name for name in required(kind) if name not in files]:
         raise ValueError(f"a model needs {', '.join(missing)}")
     clear_abandoned(path)
@@ -199,6 +199,14 @@ def write_artifact(path: Path, files: Mapping[str, bytes], *, replace: bool = Fa
     except OSError as error:
         raise ArtifactError(f"cannot write the model to {path}: {error.strerror or error}") from error
     return hashlib.sha256(manifest).hexdigest()
+
+
+def _kind_told(config: bytes) -> str:
+    """As ``kind_in``, of what shall be a model's config.json; text where that is no JSON."""
+    try:
+        return kind_in(json.loads(config))
+    except ValueError:
+        return kind_in(None)
 
 
 def _is_model(path: Path) -> bool:

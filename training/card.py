@@ -120,7 +120,7 @@ def _one_hot(labels: Labels, form: Mapping[str, Any]) -> str:
         return ONE_HOT.format(k=len(labels)) if labels else ""
     if "codes" in form:
         return CODES.format(k=len(labels))
-    return BRANCHES.format(k=len(labels), of="Gaussians that its latent is of" if "mixture" in form else "generators")
+    return BRANCHES.format(k=len(labels), of="Gaussians" if "mixture" in form else "generators")
 
 
 def listed(labels: Labels) -> str:

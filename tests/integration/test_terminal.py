@@ -129,7 +129,7 @@ def test_ctrl_c_in_a_verb_is_one_line(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("model.artifact.Artifact.load", interrupted)
+    monkeypatch.setattr("model.artifact.Model.load", interrupted)
     monkeypatch.setattr(sys, "argv", ["charwgan", "inspect", str(tiny_model)])
     with pytest.raises(SystemExit) as stopped:
         charwgan.main()

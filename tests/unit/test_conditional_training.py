@@ -29,8 +29,9 @@ from training.scoring import score_quantiles
 
 LABELS = Labels(("a", "b", "c"), np.array([0.5, 0.25, 0.25]))
 K, V = len(LABELS), 6
-# Several generators are branches, which take the place of labels; where few are labelled the generator takes none.
-WITHOUT = {"generators", "labelled"}
+# Several generators and codes are branches, which take the place of labels; where few are labelled the generator takes
+# none; and some critics are told none: they find them, or judge latents.
+WITHOUT = {"generators", "codes", "labelled", "label_weight", "regularisation"}
 PLAYED = [(name, "alternating") for name, e in CATALOGUE.items() if "text" in e.kinds and not WITHOUT & {*e.options}]
 PLAYED += [("wgan-gp", "simultaneous"), ("wgan-gp", "consensus")]
 

@@ -50,7 +50,7 @@ def pix2pix(roles: Roles, config: Config) -> Game:
     kinds=("image",),
     defaults={
         **{**DCGAN_STEPS, "lr_generator": 1e-3, "lr_critic": 5e-4, "batch_size": 16, "identity": 0.0},
-        **{"data.pair": "invert", "data.unpaired": True, "model.width": 16, "model.depth": 2},
+        **{"data.pair": "invert", "data.unpaired": True, "model.width": 16, "model.depth": 1},
     },
     options=("cycle", "identity"),
     measures=(label_preserved_both_ways,),

@@ -99,15 +99,15 @@ class ResNet(Translator):
     """Residual blocks on an image halved at most twice, which keep what is where it is.  The latent is not looked at.
 
     Johnson et al. 2016, as Zhu et al. 2017, section 7.2, have it.  A departure: images of less than 32 pixels are
-    halved less, down to a side of 8, and their first and last convolutions are of 3 pixels instead of 7, which would
-    see nearly all of them.
+    halved less, down to a side of 8, and their first and last convolutions are of 3 pixels, or of 1, instead of 7: what
+    sees a whole image may make any other of it, and then each picture becomes an image of some other label.
     """
 
     def __init__(self, *, shape: tuple[int, ...], width: int, depth: int, latent: int, labels: int) -> None:
         """depth: residual blocks."""
         super().__init__(shape=shape, latent=latent, labels=labels)
         widths = [width * 2**i for i in range(min(HALVED, doublings(shape) - 1) + 1)]
-        kernel = 7 if self.side >= 32 else 3
+        kernel = 7 if self.side >= 32 else 3 if self.side >= 16 else 1
         layers: list[nn.Module] = [nn.Conv2d(labels, width, kernel, padding=kernel // 2), *_after(width)]
         for before, after in itertools.pairwise(widths):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), *_after(after)]
