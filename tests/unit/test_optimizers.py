@@ -72,7 +72,9 @@ def test_three_steps_are_those_by_hand(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@pytest.mark.parametrize(("player", "lr"), [("critic", LR), ("critic_back", LR), ("encoder", 10 * LR), ("generator", 10 * LR)])
+@pytest.mark.parametrize(
+    ("player", "lr"), [("critic", LR), ("critic_back", LR), ("encoder", 10 * LR), ("generator", 10 * LR)]
+)
 def test_critics_have_a_step_size_of_their_own(name: str, player: str, lr: float) -> None:
     optimizer = make_optimizer(player, [nn.Parameter(torch.ones(1))], config_of(name))
     assert [group["lr"] for group in optimizer.param_groups] == [lr]
