@@ -39,7 +39,6 @@ from training.plan import plan
 COMMON = Path(__file__).with_suffix(".toml")
 DOCS = Path(__file__).parent.parent / "docs"
 SHEET = 256  # pixels along the longer side of a picture of samples
-COLOURS = 16
 
 Keys = Mapping[str, Any]
 
@@ -278,11 +277,11 @@ def sampled(run: Path, place: Path) -> str | None:
 
 
 def small(path: Path) -> bytes:
-    """A picture of few colours, at most SHEET wide and high."""
-    image = Image.open(path).convert("RGB")
+    """A picture, at most SHEET wide and high, PNG."""
+    image = Image.open(path)
     image.thumbnail((SHEET, SHEET))
     buffer = io.BytesIO()
-    image.quantize(COLOURS).save(buffer, "png", optimize=True)
+    image.save(buffer, "png", optimize=True)  # of all its colours: fewer would be others
     return buffer.getvalue()
 
 
