@@ -15,7 +15,7 @@ import click
 
 from model.command import FILE, FOLDER, SEED_RANGE, Verbs, run
 from service.verbs import config, keys, serve
-from training.verbs import batch, doctor, evaluate, export, lab, neighbours, paint, sweep, train, variants
+from training.verbs import batch, doctor, evaluate, export, lab, neighbours, sweep, train, variants
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -37,6 +37,9 @@ def cli() -> None:
     type=FILE,
     help="A .txt, .csv, .jsonl, .parquet file; images: .png, .npz; points: .csv, .npz.  [default: stdout]",
 )
+@click.option("--caption", help='For models of captions: what to draw, such as "a small red circle at the top left".')
+@click.option("--box", metavar="L,T,R,B", help="For models of boxes: left, top, right, bottom, from 0 to 1.")
+@click.option("--pictures", type=FILE, help="For models of pairs: a .npz of what to translate, one after the other.")
 @click.option("--shard", metavar="i/K", help="Only part i of K, counted from 0; needs --seed.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
 def generate(
@@ -48,6 +51,9 @@ def generate(
     first: int,
     label: str | None,
     out: Path | None,
+    caption: str | None,
+    box: str | None,
+    pictures: Path | None,
     shard: str | None,
     threads: int | None,
 ) -> None:
@@ -57,7 +63,7 @@ def generate(
     """
     import secrets
 
-    from model.generation import kind_of, part_of, samples, strings
+    from model.generation import Given, kind_of, part_of, samples, strings
     from model.terminal import as_shown, ending_tidily, write_lines
     from model.writing import check_suffix, write_texts
     from service import fetching
@@ -67,6 +73,9 @@ def generate(
     if url is not None and threads is not None:
         raise click.UsageError("--threads does not go with --url: the service has its own")
     of_text = url is not None or model is None or kind_of(model) == "text"
+    given = Given(caption, box, pictures)
+    if of_text and given != Given():
+        raise click.UsageError("--caption, --box and --pictures are for models of images, and this is one of text")
     if out is not None and of_text:
         check_suffix(out)
     if shard is not None and seed is None:
@@ -78,7 +87,7 @@ def generate(
     else:
         assert model is not None
         asked = (model, threads, drawn, first, n, label)
-        slices = strings(*asked) if of_text else samples(*asked, out)
+        slices = strings(*asked) if of_text else samples(*asked, out, given)
     if seed is None:
         click.echo(f"seed {drawn}", err=True)
     with ending_tidily():
@@ -153,7 +162,7 @@ def checked(verb: click.Command) -> click.Command:
     return verb
 
 
-ASKING = (evaluate, export, neighbours, paint, variants, lab, doctor, keys, config)
+ASKING = (evaluate, export, neighbours, variants, lab, doctor, keys, config)
 for each in (*ASKING, *map(checked, (train, sweep, batch, serve))):
     cli.add_command(each)
 

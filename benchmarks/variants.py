@@ -205,15 +205,20 @@ class Runs:
 
     def spread(self, source: str, keys: Keys, score: str, seeds: int) -> list[float]:
         """A score by seeds.  Raises KeyError if the run has no such score."""
-        return [self.of(source, {**keys, "seed": seed})[1][score] for seed in range(seeds)]
+        return [self.of(source, seeded(keys, seed))[1][score] for seed in range(seeds)]
+
+
+def seeded(keys: Keys, seed: int) -> dict[str, Any]:
+    """The keys of a run of a seed, which also draws what is held out and what of it has its label."""
+    return {**keys, "seed": seed, "data.seed": seed}
 
 
 def measured(name: str, experiment: Experiment, runs: Runs, pictures: Path) -> dict[str, Any]:
     """The entry of a variant in docs/variants.json; its picture is written."""
     keys = {"variant": name, **experiment.keys, **experiment.own}
     values = runs.spread(experiment.source, keys, experiment.score, experiment.seeds)
-    run, first = runs.of(experiment.source, {**keys, "seed": 0})
-    cost = sum(runs.of(experiment.source, {**keys, "seed": i})[1]["cpu_seconds"] for i in range(experiment.seeds))
+    run, first = runs.of(experiment.source, seeded(keys, 0))
+    cost = sum(runs.of(experiment.source, seeded(keys, i))[1]["cpu_seconds"] for i in range(experiment.seeds))
     return {
         "says": experiment.says,
         "score": experiment.score,

@@ -4,8 +4,9 @@
     metrics.json  README.md  manifest.json
     training-hashes.safetensors  generator.int8.onnx (not in every model)
 
-That is a model of text; one of images or points (``samples.py``) has no tokenizer and no critic.  The SHA-256 of the
-manifest is the model's digest.  Only safetensors, ONNX and JSON are read; nothing is unpickled.
+That is a model of text; one of images or points (``samples.py``) has no tokenizer and no critic, and one of text has no
+critic where its config.json says ``"critic": null``: a game whose critic judges latents, or a string beside its latent.
+The SHA-256 of the manifest is the model's digest.  Only safetensors, ONNX and JSON are read; nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ REQUIRED = (
     "metrics.json",
     "README.md",
 )
-OF_TEXT = ("tokenizer.json", "critic.safetensors", "critic.onnx")  # of those, what other kinds do not need
+CRITIC = ("critic.safetensors", "critic.onnx")
+OF_TEXT = ("tokenizer.json", *CRITIC)  # of those, what other kinds do not need
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,19 @@ class Model:
     def kind(self) -> str:
         """What it makes: text, image or points."""
         return kind_in(self.config)
+
+    @property
+    def judges(self) -> bool:
+        """Whether it has a critic, which can be asked for scores of strings."""
+        return set(CRITIC) <= set(required(self.config))
+
+    def require_critic(self) -> None:
+        """Raises ArtifactError for a model without a critic."""
+        if not self.judges:
+            raise ArtifactError(
+                f"{self.path} cannot score strings: it has no critic of strings, as that of its variant, "
+                f"{self.config.get('variant', 'unknown')}, judges latents; `charwgan variants` lists others"
+            )
 
     @property
     def name(self) -> str:
@@ -115,7 +130,7 @@ class Model:
             raise ArtifactError(f"no model at {path}: it is not a folder; `charwgan export` makes one from a run")
         digest, digests = _verify(path)
         config = _read_object(path / "config.json") if "config.json" in digests else {}
-        if not set(required(kind_in(config))) <= set(digests):
+        if not set(required(config)) <= set(digests):
             raise ArtifactError(f"{path / MANIFEST} {UNLISTED}")
         metrics = _read_object(path / "metrics.json")
         for name in digests:
@@ -171,9 +186,12 @@ def kind_in(config: object) -> str:
     return str(config.get("kind", "text")) if isinstance(config, dict) else "text"
 
 
-def required(kind: str) -> list[str]:
-    """The files that a model of this kind must have."""
-    return [name for name in REQUIRED if kind == "text" or name not in OF_TEXT]
+def required(config: object) -> list[str]:
+    """The files that a model with this config.json must have."""
+    spared: tuple[str, ...] = () if kind_in(config) == "text" else OF_TEXT
+    if isinstance(config, dict) and config.get("critic", {}) is None:
+        spared += CRITIC
+    return [name for name in REQUIRED if name not in spared]
 
 
 def write_artifact(path: Path, files: Mapping[str, bytes], *, replace: bool = False) -> str:
@@ -183,8 +201,8 @@ def write_artifact(path: Path, files: Mapping[str, bytes], *, replace: bool = Fa
     it is a model.  Raises ArtifactError if something is in the way or the disk refuses.
     """
     path = path.resolve()
-    kind = _kind_told(files.get("config.json", b"{}"))
-    if missing := [name for name in required(kind) if name not in files]:
+    config = _told(files.get("config.json", b"{}"))
+    if missing := [name for name in required(config) if name not in files]:
         raise ValueError(f"a model needs {', '.join(missing)}")
     clear_abandoned(path)
     if path.exists() and not replace:
@@ -201,12 +219,12 @@ def write_artifact(path: Path, files: Mapping[str, bytes], *, replace: bool = Fa
     return hashlib.sha256(manifest).hexdigest()
 
 
-def _kind_told(config: bytes) -> str:
-    """As ``kind_in``, of what shall be a model's config.json; text where that is no JSON."""
+def _told(config: bytes) -> object:
+    """What shall be a model's config.json; None where that is no JSON."""
     try:
-        return kind_in(json.loads(config))
+        return json.loads(config)
     except ValueError:
-        return kind_in(None)
+        return None
 
 
 def _is_model(path: Path) -> bool:

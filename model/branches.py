@@ -9,10 +9,14 @@ a sample: a generator with branches takes (N, Z + K), any other one (N, Z), or (
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TypedDict, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+
+from model.blocks import Norm
+
+Otherwise = TypeVar("Otherwise", bound=Norm | None)
 
 REFERENCE = 64  # B
 EPSILON = 1e-5  # beside a variance, as in batch norm
@@ -81,11 +85,21 @@ def by_channel(x: Tensor) -> Tensor:
     return x.reshape(*x.shape[:2], -1).to(torch.promote_types(x.dtype, torch.float32))
 
 
+class Further(TypedDict, total=False):
+    """What a generator may be told besides the sizes of its layers, as for ``Branched``."""
+
+    labels: int
+    heads: int
+    mixture: int
+    codes: int
+    virtual_batch_norm: bool
+
+
 class Branched(nn.Module):
     """A generator: first layers, ``hidden``, then ``output``, which are ``Heads`` where there are several generators.
 
-    branches: K, 0 for a generator that has none.  reference: (B, Z + K), latents of virtual batch norm, None without.
-    inputs: coordinates that enter the first layers.
+    heads: generators, 0 for one.  branches: K, 0 for a generator that has none.  inputs: coordinates that enter the
+    first layers.  reference: (B, Z + K), latents of virtual batch norm, None without.
     form: the arguments that make it another than a plain one.
     """
 
@@ -108,13 +122,17 @@ class Branched(nn.Module):
         """
         super().__init__()
         self.latent, self.labels, self.codes, self.branches = latent, labels, codes, heads or mixture or codes
-        self.inputs = latent + labels + codes
+        self.heads, self.inputs = heads, latent + labels + codes
         self.mixture = Mixture(mixture, latent) if mixture else None
         rows = torch.zeros(REFERENCE, latent + labels + self.branches) if virtual_batch_norm else None
         self.register_buffer("reference", rows)
         self.settled = not virtual_batch_norm
         form = {"heads": heads, "mixture": mixture, "codes": codes, "virtual_batch_norm": virtual_batch_norm}
         self.form = {name: value for name, value in form.items() if value}
+
+    def norm(self, otherwise: Otherwise) -> Norm | Otherwise:
+        """What normalises its layers: virtual batch norm where that was asked for."""
+        return otherwise if self.reference is None else VirtualBatchNorm
 
     def hidden(self, latent: Tensor) -> Tensor:
         """What the first layers give of latents (N, Z + L), or (N, Z + K) with codes, (N, ...)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,15 +42,33 @@ def kind_of(model: Path) -> str:
         return "text"
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a person says that samples shall be made of; each where the model takes it."""
+
+    caption: str | None = None
+    box: str | None = None
+    pictures: Path | None = None
+
+
 def samples(
-    model: Path, threads: int | None, seed: int, first: int, n: int, label: str | None, out: Path | None
+    model: Path,
+    threads: int | None,
+    seed: int,
+    first: int,
+    n: int,
+    label: str | None,
+    out: Path | None,
+    given: Given = Given(),
 ) -> Iterator[list[str]]:
     """Samples first .. first + n - 1 of a seed of a model of images or points: lines of points, in slices.
 
     out: the file that they are written to when the first slice is asked for, and then there are no lines; or None.
-    Raises ConfigurationError for a file that has no format for them, for a label that the model does not have, or for
-    more threads than processors; ArtifactError if it is no such model.
+    Raises ConfigurationError for a file that has no format for them, for a label that the model does not have, for what
+    is given and not needed or the reverse, or for more threads than processors; DataError for pictures that cannot be
+    read; ArtifactError if it is no such model.
     """
+    from model.given import rows_given
     from model.sample_files import check_format, lines, write_samples
     from model.samples import SampleModel, SampleSampler, load_model
 
@@ -57,7 +76,8 @@ def samples(
     found = load_model(model)
     assert isinstance(found, SampleModel)
     check_format(out, found, n)
-    parts = SampleSampler(found, threads).stream(seed, first, n, label)
+    rows = rows_given(found.given, given.caption, given.box, given.pictures)
+    parts = SampleSampler(found, threads).stream(seed, first, n, label, rows)
     labels = found.labels.of_strings(seed, first, n, label) if found.labels or label is not None else None
     return lines(parts) if out is None else write_samples(out, parts, n, first, labels, found)
 

@@ -95,7 +95,7 @@ class Sampler:
             yield self.texts(self.latents(seed, start, min(SLICE, first + n - start), label))
 
     def warm_up(self) -> None:
-        """Run both networks once, so that the first request is not the slow one.
+        """Run the networks once, so that the first request is not the slow one.
 
         Raises ArtifactError if one of them misbehaves.
         """
@@ -103,6 +103,8 @@ class Sampler:
         with _running(artifact, self.network):
             logits = self.logits(self.latents(0, 0, n))
         _check(artifact, self.network, logits, (n, artifact.alphabet.length, artifact.alphabet.size))
+        if not artifact.judges:
+            return
         with _running(artifact, self._scorer.network):
             scores = self.scores([""] * n, artifact.labels.names[:1] * n)
         _check(artifact, self._scorer.network, scores, (n,))
@@ -130,6 +132,7 @@ class Scorer:
     network = "critic.onnx"
 
     def __init__(self, artifact: Artifact, workers: Workers | None = None) -> None:
+        artifact.require_critic()
         self.artifact, self.workers = artifact, workers or Workers(None)
         self._session = open_network(artifact, self.network)
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import cast
+from typing import Unpack, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from model.blocks import NORMS, RESIDUAL, Rectified, ResidualBlock, block_of, initialize, norm, transposed
-from model.branches import Branched, Heads, VirtualBatchNorm
+from model.branches import Branched, Further, Heads
 
 Step = tuple[Tensor, Rectified]
 """What enters a block, (N, C, T), and what its ReLUs give."""
@@ -46,17 +46,12 @@ class Generator(Branched):
         depth: int,
         kernel: int,
         latent: int,
-        labels: int = 0,
-        heads: int = 0,
-        mixture: int = 0,
-        codes: int = 0,
-        virtual_batch_norm: bool = False,
+        **further: Unpack[Further],
     ) -> None:
-        """heads, mixture, codes, virtual_batch_norm: as for ``Branched``."""
-        branches = {"heads": heads, "mixture": mixture, "codes": codes}
-        super().__init__(latent=latent, labels=labels, **branches, virtual_batch_norm=virtual_batch_norm)
+        """further: as for ``Branched``."""
+        super().__init__(latent=latent, **further)
         self.width, self.length = width, length
-        block = block_of(width, kernel, VirtualBatchNorm if virtual_batch_norm else None)
+        heads, block = self.heads, block_of(width, kernel, self.norm(None))
         last = partial(nn.Conv1d, width, size, 1)
         self.expand = nn.Linear(self.inputs, width * length)
         self.blocks = nn.Sequential(*(block() for _ in range(depth - bool(heads))))

@@ -221,6 +221,7 @@ class TorchScorer(Scorer):
     network = "critic.safetensors"
 
     def __init__(self, artifact: Artifact, device: torch.device) -> None:
+        artifact.require_critic()
         self.artifact, self.device, self.workers = artifact, device, Workers(1)
         form = artifact.config.get("critic", {})
         anchored = form.get("anchored", False)

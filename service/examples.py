@@ -72,7 +72,7 @@ INTERPOLATE = {
     )
 }
 
-SUMMARY = {**MODEL, "default": True, "length": 16, "symbols": 28, "variant": "wgan-gp"}
+SUMMARY = {**MODEL, "default": True, "length": 16, "symbols": 28, "variant": "wgan-gp", "critic": True}
 SERVED = {"name": "names", "active": DIGEST, "previous": None, "staged": None}
 ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "models": {"models": [SUMMARY]},

@@ -216,6 +216,7 @@ class ModelSummary(ModelIdentity):
     length: int = Field(description="T, the characters of its longest strings.", examples=[16])
     symbols: int = Field(description="V, its symbols, padding and unknown included.", examples=[28])
     variant: str = Field(description="The game it was trained by.", examples=["wgan-gp"])
+    critic: bool = Field(description="Whether it scores strings.", examples=[True])
 
 
 class ModelList(BaseModel):

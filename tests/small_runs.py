@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from model.given import Pictures
 from model.labels import UNCONDITIONAL, Labels
 from training.catalogue import CATALOGUE, make_game
 from training.checkpoint import load_checkpoint, save_checkpoint
@@ -40,13 +41,13 @@ SIZE = {
 class Memory:
     """A Dataset of samples (N, ...) that lie in memory; labels: of text (N, T, V + K).
 
-    pictures: K, of images (N, C + K, H, W) beside pictures that they are to be made from.
+    pair: of images (N, C + C, H, W) beside pictures that they are to be made from, what these are.
     """
 
     kind: Kind
     samples: Tensor
     labels: Labels = UNCONDITIONAL
-    pictures: int = 0
+    pair: str | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -54,7 +55,11 @@ class Memory:
 
     @property
     def conditions(self) -> Conditions:
-        return Conditions(self.pictures or len(self.labels), pictures=bool(self.pictures))
+        return Conditions(self.shape[0] // 2, pictures=True) if self.pair else Conditions(len(self.labels))
+
+    @property
+    def given(self) -> Pictures | None:
+        return Pictures((self.shape[0] // 2, *self.shape[1:]), self.pair) if self.pair else None
 
     @property
     def train_labels(self) -> NDArray[np.int64] | None:
@@ -87,7 +92,7 @@ def data_of(kind: Kind, variant: str = "gan") -> Memory:
     else:
         samples = torch.randn((40, 1, 8, 8) if kind == "image" else (40, 2), generator=generator).tanh()
     if pair := CATALOGUE[variant].defaults.get("data.pair"):
-        return Memory(kind, torch.cat([samples, MAKERS[pair](samples)], dim=1), pictures=1)
+        return Memory(kind, torch.cat([samples, MAKERS[pair](samples)], dim=1), pair=pair)
     if not CATALOGUE[variant].defaults.get("data.condition"):
         return Memory(kind, samples)
     marks = torch.eye(len(LABELS))[torch.arange(len(samples)) % len(LABELS)]

@@ -25,9 +25,7 @@ A character-level {variant} generator of short strings, made by charwgan.
 {scores}
 
 JS-n is the Jensen-Shannon divergence of character n-grams to held-out strings, in bits: smaller is closer, and real
-text has the floor shown. Copied is the share of strings that stand in the training data. The critic's score is a
-score and not a probability; `critic_scores` in `metrics.json` holds the scores at 0, 1, ..., 100 % of held-out and of
-generated strings, to which one may be compared.
+text has the floor shown. Copied is the share of strings that stand in the training data.
 {scored}
 ## Use
 
@@ -42,6 +40,15 @@ last axis, looked up in `tokenizer.json` and cut at the first padding (id 0), is
 The strings are samples, not facts: a generated name may be a real person's. Rare characters are learned last. Check
 the licence of the data before you publish what was learned from it. `training-hashes.safetensors`, where it is, lets
 whoever has the model tell whether a string that they guess was learned from; without the file only `novel` is lost.
+"""
+
+SCORED = """
+The critic's score is a score and not a probability; `critic_scores` in `metrics.json` holds the scores at 0, 1, ...,
+100 % of held-out and of generated strings, to which one may be compared.
+"""
+
+UNSCORED = """
+The model scores no strings: the critic of its game judges latents, or a string beside its latent, and is left out.
 """
 
 ONE_HOT = """
@@ -96,8 +103,13 @@ def how_made(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _scored(asked: Mapping[str, Any], form: Mapping[str, Any]) -> str:
-    """A paragraph on what the score of one string is, where the critic does not judge one by itself in training."""
+def _scored(asked: Mapping[str, Any], form: Mapping[str, Any] | None) -> str:
+    """Paragraphs on what a score is, and on that of one string where the critic judges none by itself in training.
+
+    form: None for a model without a critic.
+    """
+    if form is None:
+        return UNSCORED
     told = []
     if (pack := asked.get("pack", 1)) > 1:
         told.append(f"The critic judged packs of {pack}: the score of a string is that of itself {pack} times.")
@@ -111,7 +123,7 @@ def _scored(asked: Mapping[str, Any], form: Mapping[str, Any]) -> str:
         told.append(
             f"The critic told {outputs - 1} generators and the data apart: a score is the log odds of the data."
         )
-    return "\n" + "\n".join(told) + "\n" if told else ""
+    return SCORED + ("\n" + "\n".join(told) + "\n" if told else "")
 
 
 def _one_hot(labels: Labels, form: Mapping[str, Any]) -> str:

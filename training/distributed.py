@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
@@ -33,12 +34,13 @@ class Ranks:
     """The processes of a job, seen from one of them; without arguments a job of one, where all of this costs nothing.
 
     All methods but ``part`` must be called by every rank, in the same order; they raise RankLostError if one is gone.
-    control: the group for messages, which lie in the memory of the CPU.
+    control: the group for messages, which lie in the memory of the CPU; a weak reference, so that who leaves the job
+    ends the group's threads.  One of them that still laid down a tensor while the interpreter ends would abort it.
     """
 
     rank: int = 0
     count: int = 1
-    control: dist.ProcessGroup | None = None
+    control: Callable[[], dist.ProcessGroup | None] = lambda: None
 
     @property
     def first(self) -> bool:
@@ -74,7 +76,7 @@ class Ranks:
         table = torch.zeros(self.count, len(values), dtype=torch.float64)
         with self._reaching():
             mine = torch.tensor(values, dtype=torch.float64)
-            dist.all_gather(list(table.unbind()), mine, group=self.control)
+            dist.all_gather(list(table.unbind()), mine, group=self.control())
         return [tuple(row) for row in table.tolist()]
 
     def share(self, data: bytes, *, source: int = 0) -> bytes:
@@ -86,7 +88,7 @@ class Ranks:
         if self.rank == source:
             buffer = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         with self._reaching():
-            dist.broadcast(buffer, source, group=self.control)
+            dist.broadcast(buffer, source, group=self.control())
         return buffer.numpy().tobytes()
 
     @contextmanager
@@ -180,7 +182,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     if mine:
         _join("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Ranks(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo"))
+        yield Ranks(dist.get_rank(), dist.get_world_size(), weakref.ref(dist.new_group(backend="gloo")))
     finally:
         if mine:
             dist.destroy_process_group()

@@ -56,11 +56,6 @@ def export_run(run: Path, out: Path, *, replace: bool = False, int8_samples: int
     hashes = _hashes(run)
     labels = read_labels(run)
     generator, critic = load_networks(config, alphabet, state, labels, named_labels(run))
-    if critic is None:
-        raise RunError(
-            f"{run} cannot be exported: a model has a critic of strings, and that of variant {config.variant} judges "
-            f"latents: its strings are in {run}/samples, and `charwgan neighbours` finds others"
-        )
     metrics = read_metrics(run, state["round"])
     summary = summarize(config, alphabet, read_json(run / "data.json"), state["round"], state["seconds"])
     files = model_files(out.resolve().name, alphabet, generator, critic, summary, metrics, int8_samples, labels)
@@ -121,17 +116,26 @@ def model_files(
     name: str,
     alphabet: Alphabet,
     generator: text.Generator,
-    critic: text.ResidualCritic,
+    critic: text.ResidualCritic | None,
     summary: Mapping[str, Any],
     metrics: Mapping[str, Any],
     int8_samples: int | None = None,
     labels: Labels = UNCONDITIONAL,
 ) -> dict[str, bytes]:
-    """The contents of a model folder by file name, all but the manifest; int8_samples as for ``export_run``."""
-    graph, further = generator_graph(generator), {}
+    """The contents of a model folder by file name, all but the manifest; int8_samples as for ``export_run``.
+
+    critic: None where it judges latents, or strings beside their latents: the model then scores none.
+    """
+    graph = generator_graph(generator)
+    further: dict[str, bytes] = {}
     summary = {**summary, "model": {**summary["model"], **generator.form}}
-    if critic.form:
-        summary["critic"] = critic.form
+    if critic is None:
+        summary["critic"] = None
+    else:
+        further |= {"critic.safetensors": save_safetensors(weights_of(critic))}
+        further |= {"critic.onnx": critic_graph(critic, alphabet)}
+        if critic.form:
+            summary["critic"] = critic.form
     if int8_samples is not None:
         further[INT8_GRAPH] = quantize(graph, generator.latent, labels)
         measured = compare(graph, further[INT8_GRAPH], alphabet, generator.latent, labels, n=int8_samples)
@@ -140,9 +144,7 @@ def model_files(
         "config.json": as_json(summary),
         "tokenizer.json": alphabet.tokenizer().to_str(pretty=True).encode(),
         "generator.safetensors": save_safetensors(weights_of(generator)),
-        "critic.safetensors": save_safetensors(weights_of(critic)),
         "generator.onnx": graph,
-        "critic.onnx": critic_graph(critic, alphabet),
         "metrics.json": as_json(metrics),
         "README.md": model_card(name, summary, metrics).encode(),
     }

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from model.artifact import write_artifact
 from model.branches import Branched
 from model.errors import RunError
+from model.given import given_by
 from model.labels import Labels
 from model.latents import latents
 from training.catalogue import make_game
@@ -28,26 +29,24 @@ from training.sample_card import sample_card
 def export_samples(run: Path, config: Config, state: Mapping[str, Any], out: Path, *, replace: bool) -> str:
     """Write a state of a run on images or points as a model folder; returns the model's digest.
 
-    Raises RunError if its samples are made of more than a latent and a label, or if it was begun by a version that did
-    not write down the shape of its data; ArtifactError if the folder cannot be written.
+    Raises RunError if it was begun by a version that did not write down the shape of its data, or what its samples are
+    made of; ArtifactError if the folder cannot be written.
     """
     data = read_json(run / "data.json")
+    where = run / "data.json"
     if "shape" not in data:
-        raise RunError(f"{run / 'data.json'} does not say the shape of a sample: continue the run with --resume first")
+        raise RunError(f"{where} does not say the shape of a sample: continue the run with --resume first")
     generator = load_generator(config, data, state)
-    labels = Labels.from_json(data.get("labels"), run / "data.json")
-    if generator.labels + generator.branches != len(labels):
-        raise RunError(
-            f"{run} cannot be exported: variant {config.variant} makes samples of more than a latent and a label, "
-            f"and a model has nothing else to make them of: its samples are in {run}/samples"
-        )
+    given = given_by(data.get("given"), where)
+    if given is None and generator.labels + generator.branches != len(Labels.from_json(data.get("labels"), where)):
+        raise RunError(f"{where} does not say what samples are made of: continue the run with --resume first")
     samples = Samples(generator, Units(**data.get("units", {}))).eval()
     summary = summarize(config, data, generator, state)
     metrics = read_metrics(run, state["round"])
     files = {
         "config.json": as_json(summary),
         "generator.safetensors": save_safetensors(weights_of(generator)),
-        "generator.onnx": samples_graph(samples),
+        "generator.onnx": samples_graph(samples, len(given or ())),
         "metrics.json": as_json(metrics),
         "README.md": sample_card(out.resolve().name, summary, metrics).encode(),
     }
@@ -69,7 +68,7 @@ def load_generator(config: Config, data: Mapping[str, Any], state: Mapping[str, 
 
 
 class Samples(nn.Module):
-    """What is sampled of a generator: (N, ...) of latents (N, Z + K), without their labels, in the data's own units."""
+    """What is sampled of a generator: (N, ...) of latents (N, Z + K), without conditions, in the data's own units."""
 
     def __init__(self, generator: Branched, units: Units) -> None:
         super().__init__()
@@ -82,20 +81,23 @@ class Samples(nn.Module):
         return self.units.offset + self.units.scale * samples
 
 
-def samples_graph(samples: Samples) -> bytes:
-    """ONNX: ``latent`` (N, Z + K) to ``samples`` (N, ...), checked against torch."""
+def samples_graph(samples: Samples, given: int = 0) -> bytes:
+    """ONNX: ``latent`` (N, Z + K) to ``samples`` (N, ...), checked against torch.
+
+    given: K, where samples are made of a caption or a picture; else K is that of labels or branches.
+    """
     generator = samples.generator
     generator.settle()
-    example = torch.from_numpy(latents(0, 0, 3, generator.latent + generator.labels + generator.branches))
+    example = torch.from_numpy(latents(0, 0, 3, generator.latent + (given or generator.labels + generator.branches)))
     return graph_of(samples, example, "latent", "samples")
 
 
 def summarize(config: Config, data: Mapping[str, Any], generator: Branched, state: Mapping[str, Any]) -> dict[str, Any]:
     """A model's ``config.json``: what it is and how it was made."""
     channels, *places = data["shape"]
-    apart = ("labels", "shape", "conditions")
+    apart = ("labels", "given", "shape", "conditions")
     return {
-        **({"labels": data["labels"]} if "labels" in data else {}),
+        **{name: data[name] for name in ("labels", "given") if name in data},
         "kind": data["kind"],
         "variant": config.variant,
         "shape": [channels - data["conditions"], *places],

@@ -134,6 +134,8 @@ def sample_facts(dataset: Images | Points, training: Training) -> dict[str, Any]
     facts: dict[str, Any] = {"shape": list(dataset.shape), "conditions": dataset.conditions.channels}
     if labels := obeyed(training.average.module, dataset.labels):
         facts["labels"] = labels.to_json()
+    if dataset.given:
+        facts["given"] = dataset.given.to_json()
     if isinstance(dataset, Points):
         facts["units"] = {"offset": float(dataset.units.offset), "scale": float(dataset.units.scale)}
     return facts

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from model.given import Captions, Pictures, given_by
 from model.labels import Labels
 from training.card import how_made, listed, scores_of
 
@@ -36,13 +37,23 @@ The last {k} numbers of a latent say of which label, or by which branch of the g
 place in `config.json`, else 0. Without `--label` it is drawn by the shares.
 """
 
+CAPTIONED = """
+The last {k} numbers of a latent say what is drawn: 1 for each of the words {words}
+that is in the caption, else 0{box}.
+"""
+
+TRANSLATED = """
+The last {k} numbers of a latent are the picture ({axes}) that the image is made from, in [-1, 1], row by row. In
+training it was made of the image by `data.pair = {pair}`.
+"""
+
 VALUES = {"image": ", in [-1, 1]", "points": ", in the units of the data"}
 OUT = {"image": "sheet.png", "points": "points.csv"}
 
 
 def sample_card(name: str, config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """Markdown from the model's config.json and metrics.json."""
-    labels = Labels.from_json(config.get("labels"), "config.json")
+    labels, given = Labels.from_json(config.get("labels"), "config.json"), given_by(config.get("given"), "config.json")
     kind, axes = config["kind"], ", ".join(map(str, config["shape"]))
     return TEMPLATE.format(
         name=name,
@@ -54,12 +65,29 @@ def sample_card(name: str, config: Mapping[str, Any], metrics: Mapping[str, Any]
         count=config["data"].get("train", 0),
         scores=scores_of(metrics),
         labels=f"| labels | {listed(labels)} |\n" if labels else "",
-        asked=" --label LABEL" if labels else "",
+        asked=" --label LABEL" if labels else _asked(given),
         out=OUT[kind],
-        inputs=f"{config['model']['latent']}{f' + {len(labels)}' if labels else ''}",
-        one_hot=ONE_HOT.format(k=len(labels)) if labels else "",
+        inputs=f"{config['model']['latent']}{f' + {k}' if (k := len(given or labels)) else ''}",
+        one_hot=ONE_HOT.format(k=len(labels)) if labels else _told(given),
         width=config["model"]["width"],
         depth=config["model"]["depth"],
         latent=config["model"]["latent"],
         **how_made(config),
     )
+
+
+def _asked(given: Captions | Pictures | None) -> str:
+    """What the command line must be told of what samples are made of."""
+    if isinstance(given, Captions):
+        return f' --caption "{" ".join(given.words[:2])}"' + " --box 0,0,0.5,0.5" * given.box
+    return " --pictures pictures.npz" if given else ""
+
+
+def _told(given: Captions | Pictures | None) -> str:
+    """What it is to the network; nothing where there is nothing."""
+    if isinstance(given, Captions):
+        box = "; then left, top, right and bottom of the box, in shares of the side" * given.box
+        return CAPTIONED.format(k=len(given), words=", ".join(given.words), box=box)
+    if given is None:
+        return ""
+    return TRANSLATED.format(k=len(given), axes=", ".join(map(str, given.shape)), pair=given.pair)

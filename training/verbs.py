@@ -168,23 +168,6 @@ def neighbours(
 
 
 @click.command()
-@click.argument("run", type=FOLDER)
-@click.argument("caption")
-@click.option("--out", type=FILE, required=True, help="The sheet of images, a .png file.")
-@click.option("--box", metavar="L,T,R,B", help="Left, top, right, bottom, from 0 to 1; for runs with data.boxes.")
-@click.option("-n", default=8, show_default=True, type=click.IntRange(1, 1000), help="How many images.")
-@click.option("--seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of the images.")
-def paint(run: Path, caption: str, out: Path, box: str | None, n: int, seed: int) -> None:
-    """Draw what RUN, trained on captions, makes of CAPTION, such as "a small red circle at the top left"."""
-    with importing("train", "this verb"):
-        from training import painting
-        from training.runs import write_whole
-    if out.suffix != ".png":
-        raise click.UsageError(f"--out must end in .png, got {out}")
-    write_whole(out, painting.paint(run, caption, box=box, n=n, seed=seed))
-
-
-@click.command()
 @click.option("--page", type=FILE, help="Write this Markdown page of them, with the figures of the .json beside it.")
 def variants(page: Path | None) -> None:
     """List the games that can be played."""

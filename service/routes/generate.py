@@ -14,13 +14,13 @@ from starlette.responses import Response
 
 from model.decoding import Decoding
 from service import examples
+from service.abilities import check_label, check_scores
 from service.body import invalid, read_body
 from service.conventions import TEXT
 from service.errors import ProblemError, as_problem
 from service.forms import CSV, JSON, NDJSON, PLAIN, Form, Stream, Whole, acceptable, encode
 from service.headers import Headers
 from service.jobs import Generation, Outcome
-from service.labels import check_label
 from service.middleware import Endpoint
 from service.openapi import queued, reference
 from service.schemas import (
@@ -68,6 +68,8 @@ def endpoint(schema: type[GenerateRequest]) -> Endpoint:
         version = serving.registry.find(wanted.model)
         _check(wanted, form, serving)
         check_label(version, wanted.label)
+        if wanted.scores:
+            check_scores(version, "scores")
         job = _job(wanted, form, serving, version)
         await serving.admit(request, wanted.n)
         if form.streams:

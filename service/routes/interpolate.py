@@ -12,11 +12,11 @@ from starlette.responses import Response
 
 from model.latents import slerp
 from service import examples
+from service.abilities import check_label
 from service.body import invalid, read_body
 from service.errors import given
 from service.forms import Whole
 from service.jobs import Decoded
-from service.labels import check_label
 from service.openapi import queued
 from service.schemas import End, InterpolateRequest, InterpolateResponse
 from service.serving import serving_of

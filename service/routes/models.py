@@ -65,4 +65,5 @@ def summarize(version: Version, default: str | None) -> dict[str, Any]:
         "length": artifact.alphabet.length,
         "symbols": artifact.alphabet.size,
         "variant": str(artifact.config.get("variant", "unknown")),
+        "critic": artifact.judges,
     }

@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from model.artifact import Artifact
 from service import examples
+from service.abilities import check_label, check_scores
 from service.body import read_body
 from service.forms import Whole
 from service.jobs import Scoring
-from service.labels import check_label
 from service.openapi import queued
 from service.schemas import ScoreRequest, ScoreResponse
 from service.serving import serving_of
@@ -31,6 +31,7 @@ def router(schema: type[ScoreRequest]) -> APIRouter:
         serving = serving_of(request)
         wanted = await read_body(request, schema)
         version = serving.registry.find(wanted.model)
+        check_scores(version, "model")
         check_label(version, wanted.label, needed=version.artifact.labels.judged)
         await serving.admit(request, len(wanted.texts))
         deadline = perf_counter() + (wanted.deadline_s or serving.settings.deadline_s)

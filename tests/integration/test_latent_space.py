@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from running import assert_problem, running
 
 from charwgan import cli
 from model.alphabet import PADDING
-from model.errors import RunError
+from model.artifact import Artifact
+from model.errors import ArtifactError, RunError
 from model.latents import latents
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.display import PlainDisplay
@@ -192,8 +194,26 @@ def test_runs_without_an_encoder_or_without_text_are_told_what_to_do(strings: Pa
         neighbours(tmp_path / "nothing", "a", n=1)
 
 
-def test_a_run_whose_critic_judges_latents_is_evaluated_but_not_exported(strings: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="cannot be exported: a model has a critic of strings, and that of variant aae"):
-        export_run(strings, tmp_path / "model")
+def test_a_run_whose_critic_judges_latents_becomes_a_model_without_a_critic(strings: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    export_run(strings, model)
+    assert not list(model.glob("critic.*"))
+    assert "The model scores no strings" in (model / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "lines.txt").write_text("ab\n")
+    scored = CliRunner().invoke(cli, ["score", "--model", str(model), str(tmp_path / "lines.txt")])
+    assert isinstance(scored.exception, ArtifactError)
+    assert "cannot score strings: it has no critic" in str(scored.exception)
+    with running(artifact=Artifact.load(model)) as service:
+        (told,) = service.client.get("/v1/models").json()["models"]
+        assert (told["variant"], told["critic"]) == ("aae", False)
+        assert len(service.post(n=3, seed=1).json()["texts"]) == 3
+        refused = assert_problem(service.post(n=3, scores=True), 422, "invalid-field")
+        assert refused["errors"][0]["field"] == "scores"
+        refused = assert_problem(service.client.post("/v1/score", json={"texts": ["ab"]}), 422, "invalid-field")
+        assert refused["errors"][0]["field"] == "model"
+        assert "has no critic" in refused["detail"]
+
+
+def test_a_run_whose_critic_judges_latents_is_evaluated(strings: Path) -> None:
     done = CliRunner().invoke(cli, ["evaluate", str(strings), "-n", "50", "--json"])
     assert done.exit_code == 0

@@ -241,7 +241,7 @@ def test_an_end_of_an_interpolation_is_a_seed_or_a_latent(service: Running, end:
 
 def test_models_are_listed_and_an_unknown_one_is_404(service: Running) -> None:
     (model,) = service.client.get("/v1/models").json()["models"]
-    assert model == {**IDENTITY, "default": True, "length": 16, "symbols": 13, "variant": "wgan-gp"}
+    assert model == {**IDENTITY, "default": True, "length": 16, "symbols": 13, "variant": "wgan-gp", "critic": True}
     assert service.post(model="names").status_code == 200
     for answer in (service.post(model="others"), service.client.get("/v1/models/others")):
         content = assert_problem(answer, 404, "unknown-model")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +11,7 @@ from numpy.typing import NDArray
 from small_runs import SIZE
 from torch import Tensor, nn
 
-from model.errors import ConfigurationError
 from training.catalogue import CATALOGUE
-from training.checkpoint import save_checkpoint
 from training.conditions import beside
 from training.configuration import Config
 from training.data import Images, open_dataset
@@ -24,9 +20,6 @@ from training.evaluation.judges import ImagesJudge
 from training.layering import resolve
 from training.measures import Finished
 from training.measures.captions import agreement, box_overlap, caption_accuracy, filled, overlaps
-from training.painting import paint, wished
-from training.preparation import start
-from training.runs import write_json
 
 CPU = torch.device("cpu")
 
@@ -115,65 +108,3 @@ def test_all_that_is_said_must_be_right_at_once() -> None:
     seen = {"colour": np.array([0, 1, 2, 3]), "shape": np.array([0, 0, 0, 0])}
     told = {"colour": np.array([0, 1, 2, 0]), "shape": np.array([0, 1, 0, 0])}
     assert agreement(seen, told) == {"caption_accuracy": 0.5, "caption_colour": 0.75, "caption_shape": 0.75}
-
-
-def begun(run: Path, variant: str) -> Path:
-    """A run that was saved before its first round; its weights are larger, so that what it is told shows in bytes."""
-    config = configured(variant)
-    dataset = open_dataset(config.data)
-    assert isinstance(dataset, Images)
-    training, _ = start(config, dataset, CPU)
-    with torch.no_grad():
-        for weight in training.average.module.parameters():
-            weight.mul_(5)
-    save_checkpoint(run / "checkpoints", training.state_dict())
-    write_json(run / "data.json", {"digest": dataset.digest})
-    write_json(run / "config.json", config.model_dump(mode="json"))
-    return run
-
-
-def test_a_sheet_is_painted_of_a_caption_the_same_each_time(tmp_path: Path) -> None:
-    run = begun(tmp_path / "run", "gan-cls")
-    red = paint(run, "a small red circle at the top left", n=2)
-    assert red.startswith(b"\x89PNG")
-    assert red == paint(run, "A small red circle, at the top left", n=2)
-    assert red != paint(run, "a small blue circle at the top left", n=2)
-    with pytest.raises(ConfigurationError, match="was told of no boxes: leave --box out"):
-        paint(run, "a red circle", box="0,0,1,1")
-
-
-def test_a_run_on_boxes_paints_into_one(tmp_path: Path) -> None:
-    run = begun(tmp_path / "run", "gawwn")
-    one, other = (paint(run, "a red circle", box=box, n=2) for box in ("0,0,0.5,0.5", "0.5,0.5,1,1"))
-    assert one != other
-
-
-def test_a_run_without_captions_cannot_paint(tmp_path: Path) -> None:
-    run = begun(tmp_path / "run", "dcgan")
-    with pytest.raises(ConfigurationError, match="was not trained on captions"):
-        paint(run, "a red circle")
-
-
-@pytest.mark.parametrize(
-    ("caption", "box", "told"),
-    [
-        ("a red circle", None, "the run needs --box"),
-        ("a", "0,0,1,1", "the caption says nothing"),
-        ("a pink circle", "0,0,1,1", "'pink', and the words known are red"),
-        ("a red circle", "0,0,1", "--box must be left,top,right,bottom"),
-        ("a red circle", "0.5,0,0.5,1", "--box must be left,top,right,bottom"),
-        ("a red circle", "0,0,1,1.5", "--box must be left,top,right,bottom"),
-        ("a red circle", "0,0,1,x", "got '0,0,1,x'"),
-        ("a red circle", "0,0,1,nan", "--box must be left,top,right,bottom"),
-    ],
-)
-def test_a_wish_that_cannot_be_is_refused(boxed: Images, caption: str, box: str | None, told: str) -> None:
-    assert boxed.captions is not None
-    with pytest.raises(ConfigurationError, match=told):
-        wished(boxed.captions, caption, box)
-
-
-def test_a_wish_is_the_words_and_the_box(boxed: Images) -> None:
-    assert boxed.captions is not None
-    row: Any = wished(boxed.captions, "a white cross", "0.1,0.2,0.3,0.4")
-    assert row.tolist() == pytest.approx([0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0.1, 0.2, 0.3, 0.4])

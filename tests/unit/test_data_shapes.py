@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from model.errors import ConfigurationError
+from model.given import word_rows
 from training.configuration import DataConfig
 from training.data import Images, open_dataset
 from training.data.resident import Store
@@ -23,7 +24,6 @@ from training.data.shapes import (
     said,
     sentence,
     vocabulary,
-    word_rows,
 )
 
 CPU = torch.device("cpu")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
@@ -118,6 +120,28 @@ def test_every_variant_plays_on_two_ranks_whose_weights_stay_equal() -> None:
     first, second = in_ranks(2, variants_of_a_rank, VARIANTS)
     for case, one, other in zip(VARIANTS, first, second, strict=True):
         assert all(torch.equal(a, b) and a.isfinite().all() for a, b in zip(one, other, strict=True)), case
+
+
+def threads_of_a_rank() -> tuple[list[str], list[str]]:
+    """The threads of gloo while a rank is joined to the other, and once it has left and holds what it was given."""
+
+    def threads() -> list[str]:
+        names = [name.read_text().strip() for name in Path("/proc/self/task").glob("*/comm")]
+        return [name for name in names if "gloo" in name]
+
+    with joined(CPU) as ranks:
+        ranks.average([torch.ones(2)])
+        ranks.gather(1.0)
+        there = threads()
+    assert ranks.count == 2
+    return there, threads()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are listed in /proc")
+def test_who_leaves_a_job_ends_the_threads_that_could_abort_the_interpreter_at_its_end() -> None:
+    for there, left in in_ranks(2, threads_of_a_rank):
+        assert there
+        assert not left
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 6])

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model.given import Captions as Words
+from model.given import Pictures
 from model.labels import UNCONDITIONAL
 from model.labels import Labels as Names
 from model.latents import LABELS, latents, uniforms
@@ -96,6 +98,11 @@ class Captions:
     def __len__(self) -> int:
         return int(self.train.shape[1])
 
+    @property
+    def given(self) -> Words:
+        """What says them to a model."""
+        return Words(self.words, self.box)
+
     def chosen(self, seed: int, first: int, n: int) -> NDArray[np.int64]:
         """Of which held-out samples' captions samples first .. first + n - 1 of a seed are asked to be, (n,)."""
         return (uniforms(seed, first, n, 1, purpose=LABELS)[:, 0] * len(self.held_out)).astype(np.int64)
@@ -139,6 +146,11 @@ class _Arrays:
     def asked(self) -> Asked:
         """What samples of a look are asked to be: of held-out captions, of labels, or nothing."""
         return self.captions if self.conditioned and self.captions else self.labels
+
+    @property
+    def given(self) -> Words | Pictures | None:
+        """What a model must be given for each sample besides a latent and a label."""
+        return self.captions.given if self.conditioned and self.captions else None
 
     @cached_property
     def labels(self) -> Names:
@@ -208,6 +220,11 @@ class Images(_Arrays):
     def asked(self) -> Asked:
         """What images of a look are to be made from, or as of all arrays."""
         return Sources(self.held_out, self.pair) if self.pair else super().asked
+
+    @property
+    def given(self) -> Words | Pictures | None:
+        """The picture that an image is to be made from, or as of all arrays."""
+        return Pictures(self.train.shape[1:], self.pair.name) if self.pair else super().given
 
     def draw(self, rows: NDArray[np.int64], device: torch.device) -> torch.Tensor:
         """The training images at the given rows, with what stands beside them."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import ConfigurationError
+from model.given import word_rows
 from model.latents import uniforms
 from training.data.arrays import Captions, Images, scaled
 from training.data.split import split_rows
@@ -67,7 +67,6 @@ ASPECTS = {"size": tuple(RADII), "colour": tuple(COLOURS), "shape": tuple(OUTSID
 """What a caption says, and what it may say of it."""
 
 BOXED = ("colour", "shape")  # what the captions say that come with a box, which says the rest
-ASIDES = ("a", "at", "in", "the")  # words of a sentence that say nothing
 LABELS = tuple(f"{colour} {shape}" for colour in COLOURS for shape in OUTSIDE)
 
 
@@ -134,21 +133,6 @@ def sentence(aspects: Mapping[str, str]) -> str:
 def vocabulary(aspects: Sequence[str]) -> tuple[str, ...]:
     """The words that say these aspects, W."""
     return tuple(dict.fromkeys(word for name in aspects for phrase in ASPECTS[name] for word in phrase.split()))
-
-
-def word_rows(captions: Sequence[str], words: Sequence[str]) -> NDArray[np.float32]:
-    """Whether each of W words is in a caption, (N, W); ASIDES and marks are passed over.
-
-    Raises ConfigurationError for another word.
-    """
-    found = np.zeros((len(captions), len(words)), dtype=np.float32)
-    for row, caption in zip(found, captions, strict=True):
-        for word in caption.lower().replace(",", " ").replace(".", " ").split():
-            if word in words:
-                row[words.index(word)] = 1.0
-            elif word not in ASIDES:
-                raise ConfigurationError(f"the caption says {word!r}, and the words known are {', '.join(words)}")
-    return found
 
 
 def said(rows: NDArray[np.float32], words: Sequence[str]) -> dict[str, Positions]:

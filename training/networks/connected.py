@@ -5,11 +5,11 @@ C channels, S side, Z latent, W width.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Unpack, cast
 
 from torch import Tensor, nn
 
-from model.branches import Branched, Heads, VirtualBatchNorm
+from model.branches import Branched, Further, Heads
 from training.layers import marked
 from training.networks.points import hidden_layers
 
@@ -28,24 +28,18 @@ class Generator(Branched):
         shape: tuple[int, ...],
         width: int,
         latent: int,
-        labels: int = 0,
-        heads: int = 0,
-        mixture: int = 0,
-        codes: int = 0,
-        virtual_batch_norm: bool = False,
+        **further: Unpack[Further],
     ) -> None:
-        """labels, heads, mixture, codes, virtual_batch_norm: as for ``Branched``."""
-        branches = {"heads": heads, "mixture": mixture, "codes": codes}
-        super().__init__(latent=latent, labels=labels, **branches, virtual_batch_norm=virtual_batch_norm)
+        """further: as for ``Branched``."""
+        super().__init__(latent=latent, **further)
         channels, height, side = shape
-        norm = VirtualBatchNorm if virtual_batch_norm else None
-        self.layers = nn.Sequential(*hidden_layers(self.inputs, WIDER * width, DEPTH, norm))
+        self.layers = nn.Sequential(*hidden_layers(self.inputs, WIDER * width, DEPTH, self.norm(None)))
 
         def last() -> nn.Module:
             pixels = nn.Linear(WIDER * width, channels * height * side)
             return nn.Sequential(pixels, nn.Tanh(), nn.Unflatten(1, (channels, height, side)))
 
-        self.output = Heads(last() for _ in range(heads)) if heads else last()
+        self.output = Heads(last() for _ in range(self.heads)) if self.heads else last()
 
     def hidden(self, latent: Tensor) -> Tensor:
         """What the shared layers give, (N, 8 W)."""

@@ -7,12 +7,12 @@ under a gradient penalty must do without it, since the penalty is per sample, an
 from __future__ import annotations
 
 import itertools
-from typing import cast
+from typing import Unpack, cast
 
 from torch import Tensor, nn
 
 from model import blocks
-from model.branches import Branched, Heads, VirtualBatchNorm
+from model.branches import Branched, Further, Heads, VirtualBatchNorm
 from model.errors import ConfigurationError
 from training.layers import Layered, marked
 
@@ -45,18 +45,13 @@ class Generator(Branched):
         shape: tuple[int, ...],
         width: int,
         latent: int,
-        labels: int = 0,
-        heads: int = 0,
-        mixture: int = 0,
-        codes: int = 0,
-        virtual_batch_norm: bool = False,
+        **further: Unpack[Further],
     ) -> None:
-        """labels, heads, mixture, codes, virtual_batch_norm: as for ``Branched``."""
-        branches = {"heads": heads, "mixture": mixture, "codes": codes}
-        super().__init__(latent=latent, labels=labels, **branches, virtual_batch_norm=virtual_batch_norm)
+        """further: as for ``Branched``."""
+        super().__init__(latent=latent, **further)
         count = doublings(shape)
         channels = [width * 2**i for i in reversed(range(count))]
-        norm = VirtualBatchNorm if virtual_batch_norm else nn.BatchNorm2d
+        heads, norm = self.heads, self.norm(nn.BatchNorm2d)
 
         def up(inputs: int, outputs: int) -> list[nn.Module]:
             return [nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False), norm(outputs), nn.ReLU()]

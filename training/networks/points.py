@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Unpack, cast
 
 from torch import Tensor, nn
 
 from model.blocks import NORMS
-from model.branches import Branched, Heads, VirtualBatchNorm
+from model.branches import Branched, Further, Heads
 from training.layers import Layered, marked
 
 
@@ -36,16 +36,11 @@ class Generator(Branched):
         width: int,
         depth: int,
         latent: int,
-        labels: int = 0,
-        heads: int = 0,
-        mixture: int = 0,
-        codes: int = 0,
-        virtual_batch_norm: bool = False,
+        **further: Unpack[Further],
     ) -> None:
-        """labels, heads, mixture, codes, virtual_batch_norm: as for ``Branched``."""
-        branches = {"heads": heads, "mixture": mixture, "codes": codes}
-        super().__init__(latent=latent, labels=labels, **branches, virtual_batch_norm=virtual_batch_norm)
-        norm, shared = VirtualBatchNorm if virtual_batch_norm else None, depth - bool(heads)
+        """further: as for ``Branched``."""
+        super().__init__(latent=latent, **further)
+        heads, norm, shared = self.heads, self.norm(None), depth - bool(self.heads)
         inputs = width if shared else self.inputs
         self.layers = nn.Sequential(*hidden_layers(self.inputs, width, shared, norm))
         own = (

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import cast
+from typing import Unpack, cast
 
 from torch import Tensor, nn
 
 from model.blocks import RESIDUAL, Norm
-from model.branches import Branched, Heads, VirtualBatchNorm
+from model.branches import Branched, Further, Heads
 from training.layers import Layered, marked
 from training.networks.image import NORMS, doublings
 
@@ -48,16 +48,11 @@ class Generator(Branched):
         shape: tuple[int, ...],
         width: int,
         latent: int,
-        labels: int = 0,
-        heads: int = 0,
-        mixture: int = 0,
-        codes: int = 0,
-        virtual_batch_norm: bool = False,
+        **further: Unpack[Further],
     ) -> None:
-        """labels, heads, mixture, codes, virtual_batch_norm: as for ``Branched``."""
-        branches = {"heads": heads, "mixture": mixture, "codes": codes}
-        super().__init__(latent=latent, labels=labels, **branches, virtual_batch_norm=virtual_batch_norm)
-        norm = VirtualBatchNorm if virtual_batch_norm else nn.BatchNorm2d
+        """further: as for ``Branched``."""
+        super().__init__(latent=latent, **further)
+        heads, norm = self.heads, self.norm(nn.BatchNorm2d)
         blocks = [Bottleneck(width, norm) for _ in range(BLOCKS - bool(heads))]
         first = (nn.Linear(self.inputs, width * 16), nn.Unflatten(1, (width, 4, 4)))
         self.layers = nn.Sequential(*first, *staged(blocks, sizes(shape), nn.Upsample(scale_factor=2)))
