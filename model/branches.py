@@ -46,7 +46,7 @@ class Mixture(nn.Module):
 
 
 class VirtualBatchNorm(nn.Module):
-    """Normalises each sample by statistics of itself and of B reference samples.  Salimans et al. 2016, section 3.4.
+    """Normalises each sample by statistics of itself and of B reference samples.  Salimans et al. 2016, section 3.5.
 
     E x = x/(B + 1) + B/(B + 1) E_reference x, likewise of x^2, x being the mean over a channel's positions.  So no
     sample depends on those beside it.  The reference stands before them, (B + N, C, ...), normalised by itself alone.

@@ -28,5 +28,5 @@ def write_untrained(path: Path, *, seed: int = 0, int8_samples: int | None = Non
     torch.nn.init.normal_(generator.output.weight, std=2.0)
     keys: dict[str, Any] = {"data.sources": ["letters.txt"], "data.max_length": ALPHABET.length, "model.latent": LATENT}
     config, _ = resolve({"test": keys | {f"model.{name}": size for name, size in sizes.items()}}, preset="tiny")
-    summary = summarize(config, ALPHABET, {"train": 90, "held_out": 10, "digest": "0" * 64}, 0, 0.0)
+    summary = summarize(config, ALPHABET, {"train": 90, "held_out": 10, "digest": "0" * 64}, 0)
     write_artifact(path, model_files(path.name, ALPHABET, generator, critic, summary, {}, int8_samples=int8_samples))

@@ -18,8 +18,8 @@ A character-level {variant} generator of short strings, made by charwgan.
 | strings | up to {length} characters, {symbols} symbols (padding and unknown included) |
 {labels}| networks | width {width}, depth {depth}, kernel {kernel}, latent {latent} |
 | data | {sources}; {lines} lines, digest `{digest}` |
-| training | {rounds} rounds, {seconds} s, seed {seed}, {precision} |
-
+| training | {rounds} rounds, seed {seed}, {precision} |
+{told}
 ## Scores
 
 {scores}
@@ -92,11 +92,12 @@ def model_card(name: str, config: Mapping[str, Any], metrics: Mapping[str, Any])
 def how_made(config: Mapping[str, Any]) -> dict[str, Any]:
     """What the cards of all kinds of models say of how they were made."""
     training = config["training"]
+    licence, note = (" ".join(training.get("card", {}).get(name, "").split()) for name in ("licence", "note"))
     return {
         "sources": ", ".join(f"`{source}`" for source in training["data"]["sources"]),
         "digest": str(config["data"].get("digest", ""))[:12],
         "rounds": config["rounds"],
-        "seconds": config["seconds"],
+        "told": "".join(f"\n{text}\n" for text in (f"Licence: {licence}" * bool(licence), note) if text),
         "seed": training["seed"],
         "precision": training["precision"],
         "opset": config["opset"],

@@ -93,6 +93,13 @@ class CriticConfig(Frozen):
     pack: int = Field(1, ge=1, le=64, description="Samples that it judges together.")
 
 
+class CardConfig(Frozen):
+    """What the card of the model shall tell besides."""
+
+    licence: str = Field("", max_length=4000, description="What may be done with the data, and so with the model.")
+    note: str = Field("", max_length=4000, description="Anything else, such as where and for whom it was trained.")
+
+
 class Config(Frozen):
     """Everything that decides a run.  Defaults are the paper's, but for the average, where a preset says nothing."""
 
@@ -104,6 +111,7 @@ class Config(Frozen):
     model: ModelConfig = ModelConfig()
     generator: GeneratorConfig = GeneratorConfig()
     critic: CriticConfig = CriticConfig()
+    card: CardConfig = CardConfig()
     generators: int = Field(4, ge=2, le=100, description="Generators of mad-gan and mad-gan-sim.")
     similarity: float = Field(
         1.0, ge=0, description="Weight lambda of how alike the generators of mad-gan-sim are to the critic."
@@ -148,7 +156,7 @@ class Config(Frozen):
     )
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient.")
     beta2: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the squared gradient.")
-    penalty: float = Field(10.0, ge=0, description="Weight of the gradient penalty, lambda.")
+    penalty: float = Field(10.0, ge=0, description="Weight of the gradient penalty, lambda; 0 but in wgan-gp.")
     penalty_form: Literal["two-sided", "one-sided", "zero-centred", "finite-difference"] = Field(
         "two-sided", description="Which slopes are penalised: all but 1, those above 1, all; or chords instead."
     )

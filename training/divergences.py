@@ -83,14 +83,17 @@ def smoothed(divergence: Divergence, alpha: float) -> Divergence:
 
     Then sigma(D*) = alpha p/(p + q); smoothing the fake side as well would put q into the numerator, and keep samples
     where there is no data.  alpha = 1 changes nothing.  Salimans et al. 2016, section 3.4.
-    Raises ConfigurationError if the critic's loss is not the logistic one, whose targets are labels.
+    The target of least squares is alpha likewise, and D* = alpha p/(p + q).
+    Raises ConfigurationError if the critic's loss has no targets.
     """
     if alpha == 1:
         return divergence
+    if divergence.name == "least_squares":
+        return replace(divergence, critic=least_squares(b=alpha).critic)
     if divergence.critic is not _logistic_critic:
         raise ConfigurationError(
-            f"label_smoothing = {alpha:g} needs the logistic loss, whose targets are labels, and {divergence.name} has "
-            "none: ask for label_smoothing = 1, or for a variant such as gan"
+            f"label_smoothing = {alpha:g} needs a loss with targets, logistic or least squares, and {divergence.name} "
+            "has none: ask for label_smoothing = 1, or for a variant such as gan"
         )
 
     def critic(real: Tensor, fake: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ def export_run(run: Path, out: Path, *, replace: bool = False, int8_samples: int
     labels = read_labels(run)
     generator, critic = load_networks(config, alphabet, state, labels, named_labels(run))
     metrics = read_metrics(run, state["round"])
-    summary = summarize(config, alphabet, read_json(run / "data.json"), state["round"], state["seconds"])
+    summary = summarize(config, alphabet, read_json(run / "data.json"), state["round"])
     files = model_files(out.resolve().name, alphabet, generator, critic, summary, metrics, int8_samples, labels)
     return write_artifact(out, files | hashes, replace=replace)
 
@@ -93,10 +93,11 @@ def _hashes(run: Path) -> dict[str, bytes]:
     return {HASHES: data}
 
 
-def summarize(
-    config: Config, alphabet: Alphabet, data: Mapping[str, Any], rounds: int, seconds: float
-) -> dict[str, Any]:
-    """A model's ``config.json``: what it is and how it was made.  data: as the run's ``data.json``."""
+def summarize(config: Config, alphabet: Alphabet, data: Mapping[str, Any], rounds: int) -> dict[str, Any]:
+    """A model's ``config.json``: what it is and how it was made, but for the time, which is another when made again.
+
+    data: as the run's ``data.json``.
+    """
     labels = {"labels": data["labels"]} if "labels" in data else {}
     return labels | {
         "kind": "text",
@@ -107,7 +108,6 @@ def summarize(
         "data": {name: fact for name, fact in data.items() if name != "labels"},
         "training": config.model_dump(mode="json"),
         "rounds": rounds,
-        "seconds": round(seconds, 1),
         "opset": OPSET,
     }
 

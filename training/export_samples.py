@@ -105,6 +105,5 @@ def summarize(config: Config, data: Mapping[str, Any], generator: Branched, stat
         "data": {name: fact for name, fact in data.items() if name not in apart},
         "training": config.model_dump(mode="json"),
         "rounds": state["round"],
-        "seconds": round(state["seconds"], 1),
         "opset": OPSET,
     }

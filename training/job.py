@@ -18,12 +18,21 @@ from training.session import Outcome, Session
 __all__ = ["Outcome", "train"]
 
 
-def train(config: Config, run: Path, display: Display, *, resume: bool = False, allow_changes: bool = False) -> Outcome:
+def train(
+    config: Config,
+    run: Path,
+    display: Display,
+    *,
+    resume: bool = False,
+    allow_changes: bool = False,
+    report: bool = True,
+) -> Outcome:
     """Start a run in a folder, or continue the one that is there, until its end or a signal.
 
     Under torchrun every rank calls this; rank 0 alone holds the folder, shows and writes.  A run whose processes
     torchrun had to start again continues.
     resume: continue.  allow_changes: continue although the configuration differs from the one it began with.
+    report: write report.html, whose figures take seconds.
     Raises RunError, DataError or ConfigurationError with one line that says what to do, and on other ranks than the
     first SystemExit, if it is not theirs to say.
     """
@@ -38,7 +47,7 @@ def train(config: Config, run: Path, display: Display, *, resume: bool = False, 
         session = Session(config, run, display, device, ranks)
         with signals() as received, session.display:
             signal = session.play(received)
-        return session.finish(signal)
+        return session.finish(signal, report=report)
 
 
 @contextmanager

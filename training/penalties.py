@@ -16,35 +16,50 @@ Judge = Callable[[Tensor], Tensor]
 """A critic: samples (N, ...) to scores (N,)."""
 
 
-def gradient_penalty(critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float = 10.0) -> Tensor:
+def gradient_penalty(
+    critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float = 10.0, through: bool = False
+) -> Tensor:
     """Penalise slopes of the critic that differ from 1 between real and fake samples.
 
-    real, fake: (N, ...), same shape; both are detached, since a penalty binds the critic alone.
+    real, fake: (N, ...), same shape.
     mix: (N,), the share of the real sample in each point at which the slope is taken; uniform on (0, 1).
+    through: whether derivatives go through the fake to what made it.  A penalty binds the critic alone, but consensus
+    and unrolling ask how the critic's gradient changes with the generator.
     Returns a scalar: weight * mean over N of (||grad||_2 - 1)^2, the norm over all axes but the batch's.
     Raises ValueError if the shapes do not fit.  Gulrajani et al. 2017, Eq. 3.
     """
-    return weight * (slope(critic, between(real, fake, mix)) - 1).square().mean()
+    return weight * (slope(critic, between(real, fake, mix, through=through)) - 1).square().mean()
 
 
-def one_sided_penalty(critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float = 10.0) -> Tensor:
+def one_sided_penalty(
+    critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float = 10.0, through: bool = False
+) -> Tensor:
     """Penalise slopes above 1 alone: weight * mean of max(0, ||grad||_2 - 1)^2.  Petzka et al. 2018, section 5.
 
     Arguments and errors as of ``gradient_penalty``.
     """
-    return weight * relu(slope(critic, between(real, fake, mix)) - 1).square().mean()
+    return weight * relu(slope(critic, between(real, fake, mix, through=through)) - 1).square().mean()
 
 
-def zero_centred_penalty(critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float = 10.0) -> Tensor:
+def zero_centred_penalty(
+    critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float = 10.0, through: bool = False
+) -> Tensor:
     """Penalise every slope: weight * mean of ||grad||_2^2.  Thanh-Tung et al. 2019, section 5.
 
     Arguments and errors as of ``gradient_penalty``.
     """
-    return weight * squared_slope(critic, between(real, fake, mix)).mean()
+    return weight * squared_slope(critic, between(real, fake, mix, through=through)).mean()
 
 
 def finite_difference_penalty(
-    critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float = 10.0, nearest: float = 1e-3
+    critic: Judge,
+    real: Tensor,
+    fake: Tensor,
+    mix: Tensor,
+    *,
+    weight: float = 10.0,
+    through: bool = False,
+    nearest: float = 1e-3,
 ) -> Tensor:
     """Penalise chords whose slope differs from 1: weight * mean of (|D(x1) - D(x2)| / ||x1 - x2||_2 - 1)^2.
 
@@ -54,7 +69,7 @@ def finite_difference_penalty(
     nearest: what shorter distances count as; scores that are rounded say nothing of a slope over less.
     Other arguments and errors as of ``gradient_penalty``.
     """
-    one, other = (between(real, fake, share) for share in two_of(mix))
+    one, other = (between(real, fake, share, through=through) for share in two_of(mix))
     distance: Tensor = (one - other).flatten(1).norm(dim=1).clamp(min=nearest)
     # In full precision: the difference of two scores that were rounded to 8 bits is noise.
     with torch.autocast(one.device.type, enabled=False):
@@ -67,13 +82,16 @@ def r1(critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float)
     return 0.5 * weight * squared_slope(critic, real).mean()
 
 
-def r2(critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float) -> Tensor:
-    """Penalise slopes at fake samples (N, ...): weight/2 * mean of ||grad||_2^2.  Mescheder et al. 2018, Eq. 10."""
-    return 0.5 * weight * squared_slope(critic, fake.to(real.dtype)).mean()
+def r2(critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float, through: bool = False) -> Tensor:
+    """Penalise slopes at fake samples (N, ...): weight/2 * mean of ||grad||_2^2.  Mescheder et al. 2018, Eq. 10.
+
+    through: as of ``gradient_penalty``.
+    """
+    return 0.5 * weight * squared_slope(critic, (fake if through else fake.detach()).to(real.dtype)).mean()
 
 
-def between(real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """Points on the segments from fake to real samples, detached, (N, ...).
+def between(real: Tensor, fake: Tensor, mix: Tensor, *, through: bool = False) -> Tensor:
+    """Points on the segments from fake to real samples, (N, ...); through: as of ``gradient_penalty``.
 
     real, fake: (N, ...), same shape.  mix: (N,), the share of the real one; one a sample, the same for all its axes.
     Raises ValueError if the shapes do not fit.
@@ -83,9 +101,8 @@ def between(real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
     # One weight a sample: any other shape would be broadcast over the axes of the data, in silence.
     if mix.shape != real.shape[:1]:
         raise ValueError(f"mix must have one weight a sample, ({len(real)},), got {tuple(mix.shape)}")
-    real = real.detach()
     # Autocast makes the fake in half the precision of the real samples.
-    fake = fake.detach().to(real.dtype)
+    fake = (fake if through else fake.detach()).to(real.dtype)
     return torch.lerp(fake, real, mix.to(real.dtype).view(-1, *[1] * (real.dim() - 1)))
 
 
@@ -111,9 +128,12 @@ def slope(critic: Judge, at: Tensor) -> Tensor:
 
 
 def squared_slope(critic: Judge, at: Tensor) -> Tensor:
-    """||grad D||_2^2 at each sample of ``at`` (N, ...), (N,), with all its derivatives, at a slope of 0 too."""
+    """||grad D||_2^2 at each sample of ``at`` (N, ...), (N,), with its derivatives, at a slope of 0 too.
+
+    Of a critic with a closed form these are the first ones alone where the slope is exactly 0.
+    """
     if hasattr(critic, "slope"):
-        return slope(critic, at.detach()).square()
+        return slope(critic, at).square()
     return _gradient(critic, at).flatten(1).square().sum(dim=1)
 
 
@@ -124,7 +144,7 @@ def slope_by_autograd(critic: Judge, at: Tensor) -> Tensor:
 
 def _gradient(critic: Judge, at: Tensor) -> Tensor:
     """Of the score in each sample of ``at``, but not in the labels that stand after it; differentiable again."""
-    at = at.detach().requires_grad_()
+    at = at if at.requires_grad else at.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(at).sum(), at, create_graph=True)
     own = without(gradient, getattr(critic, "labels", 0))
     return own.to(torch.promote_types(gradient.dtype, torch.float32))

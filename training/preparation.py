@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -159,8 +159,23 @@ def check_decay(config: Config, ranks: int = 1) -> None:
 
 def cautions(config: Config) -> list[str]:
     """What a person may not expect of a configuration, in a few sentences."""
-    if update_rule(config).follows_turns or config.n_critic == 1:
-        return []
-    return [
-        f"n_critic = {config.n_critic} has no effect: under update = {config.update} every player moves once in a round"
-    ]
+    fields, found = type(config).model_fields, []
+    if not update_rule(config).follows_turns and config.n_critic > 1:
+        reason = f"under update = {config.update} every player moves once in a round"
+        found.append(f"n_critic = {config.n_critic} has no effect: {reason}")
+    for key, (reason, idle) in IDLE.items():
+        value = getattr(config, key)
+        if idle(config) and value != fields[key].default:
+            found.append(f"{key} = {value} has no effect: {reason}")
+    return found
+
+
+IDLE: dict[str, tuple[str, Callable[[Config], bool]]] = {
+    "consensus": ("ask for update = consensus", lambda config: config.update != "consensus"),
+    "consensus_estimator": ("ask for update = consensus", lambda config: config.update != "consensus"),
+    "unrolled_lr": ("ask for unrolled above 0", lambda config: not config.unrolled),
+    "instance_noise_rounds": ("ask for instance_noise above 0", lambda config: not config.instance_noise),
+    "beta1": ("it is Adam's", lambda config: config.optimizer not in ("adam", "adamw")),
+    "beta2": ("it is Adam's and RMSProp's", lambda config: config.optimizer in ("adagrad", "sgd")),
+}
+"""Keys that do nothing beside others: what to do about it, and whether that is so."""

@@ -33,6 +33,8 @@ MAY_CHANGE = frozenset(
         "evaluate_seconds",
         "checkpoint_seconds",
         "pauses",
+        "card.licence",
+        "card.note",
         "device",
         "threads",
     }

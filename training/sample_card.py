@@ -19,8 +19,8 @@ A {variant} generator of {what}, made by charwgan.
 | {what} | of shape {shape} |
 {labels}| network | width {width}, depth {depth}, latent {latent} |
 | data | {sources}; {count} learned, digest `{digest}` |
-| training | {rounds} rounds, {seconds} s, seed {seed}, {precision} |
-
+| training | {rounds} rounds, seed {seed}, {precision} |
+{told}
 ## Scores
 
 {scores}

@@ -280,18 +280,16 @@ class Session:
             found[ALARM] = seen.alarm
         return found
 
-    def finish(self, signal: int) -> Outcome:
+    def finish(self, signal: int, *, report: bool = True) -> Outcome:
         """Score the result, unless a signal came first, and write the report; rank 0 does, and the others are done."""
         training = self.training
-        scores: dict[str, float] = self._conclude() if self.ranks.first else {}
+        scores: dict[str, float] = self._conclude(report) if self.ranks.first else {}
         interrupted = None if self.done else signal
         return Outcome(
             self.run, training.round, training.seconds, training.cpu_seconds, interrupted, scores, self.ranks.rank
         )
 
-    def _conclude(self) -> dict[str, float]:
-        from training.report import write_report  # its figures are a second's import, which no start should wait for
-
+    def _conclude(self, report: bool) -> dict[str, float]:
         training = self.training
         scores: dict[str, float] = {}
         if self.done:
@@ -300,7 +298,10 @@ class Session:
             result |= {"cpu_seconds": training.cpu_seconds, "scores": scores, "alarm": last_alarm(self.run)}
             result |= {"look_seconds": self.look.spent, "checkpoint_seconds": self.checkpoint.spent}
             write_json(self.run / "result.json", result)
-        write_report(self.run)
+        if report:
+            from training.report import write_report  # a second's import, which no start should wait for
+
+            write_report(self.run)
         return scores
 
     def _evaluate(self) -> dict[str, float]:

@@ -88,9 +88,20 @@ def test_logistic_games_are_smoothed(variant: str) -> None:
     assert plain[term] != smooth[term]
 
 
-@pytest.mark.parametrize("variant", ["wgan-gp", "wgan", "lsgan", "hinge-gan", "f-gan", "density-ratio-gan"])
-def test_label_smoothing_of_a_loss_without_labels_is_refused(variant: str) -> None:
-    assert "label_smoothing = 0.9 needs the logistic loss" in refusal(variant=variant, label_smoothing=0.9)
+@pytest.mark.parametrize("variant", ["wgan-gp", "wgan", "hinge-gan", "f-gan", "density-ratio-gan"])
+def test_label_smoothing_of_a_loss_without_targets_is_refused(variant: str) -> None:
+    assert "label_smoothing = 0.9 needs a loss with targets" in refusal(variant=variant, label_smoothing=0.9)
+
+
+@pytest.mark.parametrize("variant", [name for name, entry in CATALOGUE.items() if "points" in entry.kinds])
+def test_slopes_are_penalised_in_every_game_that_is_asked_and_in_wgan_gp_alone_where_none_is(variant: str) -> None:
+    held = {key: value for key, value in CATALOGUE[variant].defaults.items() if key == "critic.norm"}
+    assert not held, "of points no variant has batch norm"
+    for penalty in ({"penalty": 3.0}, {}):
+        config, data = configured(variant, **penalty), data_of("points", variant)
+        (terms,) = rounds(begin(config, data), config, data, 1)
+        there = any(name.endswith("gradient_penalty") for name in terms)
+        assert there == (bool(penalty) or variant == "wgan-gp")
 
 
 @pytest.mark.parametrize("key", ["penalty", "r1", "r2"])
@@ -112,6 +123,10 @@ def test_a_form_without_a_penalty_is_refused(variant: str) -> None:
     assert "there is none here" in refusal(variant="wgan-gp", penalty_form="one-sided", penalty=0.0)
 
 
+def test_clipping_of_steps_that_are_looked_ahead_is_refused() -> None:
+    assert "unrolled = 2 cannot be had with weight clipping" in refusal(variant="wgan", unrolled=2)
+
+
 @pytest.mark.parametrize("norm", ["weight", "spectral"])
 def test_clipping_of_what_weights_are_made_of_is_refused(norm: str) -> None:
     assert f"critic.norm = {norm} cannot be had with weight clipping" in refusal(
@@ -125,9 +140,7 @@ def test_clipping_of_what_weights_are_made_of_is_refused(norm: str) -> None:
     [
         ("gan", "divergence", "kl"),
         ("wgan-gp", "divergence", "jensen-shannon"),
-        ("wgan", "penalty", 10.0),
-        ("gan", "penalty", 0.1),
-        ("lsgan", "penalty_form", "two-sided"),
+        ("lsgan", "clip", 0.1),
         ("wgan-gp", "clip", 0.01),
     ],
 )
@@ -140,8 +153,10 @@ def test_a_key_that_a_person_set_and_the_variant_does_not_obey_is_refused(
 
 def test_what_data_presets_and_a_run_that_goes_on_bring_is_not_refused() -> None:
     config, origins = plan({"flag": {"data.sources": ("builtin:ring",), "variant": "gan"}})
-    assert (config.penalty, origins["penalty"]) == (0.1, "data builtin:ring")
-    paper, _ = plan({"flag": {**SOURCES, "variant": "wgan", "preset": "paper"}})
+    assert (config.penalty, origins["penalty"]) == (0.0, "variant gan")
+    held, _ = plan({"flag": {"data.sources": ("builtin:ring",)}})
+    assert held.penalty == 0.1
+    paper, _ = plan({"flag": {**SOURCES, "preset": "paper"}})
     assert paper.penalty == 10.0
     again, _ = plan({"run": {**SOURCES, "variant": "gan", "penalty": 3.0, "clip": 0.5}, "flag": {"seed": 1}})
     assert again.clip == 0.5

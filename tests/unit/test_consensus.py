@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from small_games import NOTHING, STEPS, Coordinate, H, batch_of, bilinear, descent, dirac, play
+from small_runs import begin, configured, data_of
+from torch import Tensor
 
 from training.divergences import Divergence, minimax, non_saturating
 from training.game import Batch, Game
@@ -40,6 +43,43 @@ def test_the_pull_is_the_gradient_of_half_the_squared_field_by_differences(diver
     pull = ((np.array(at) - moved) / H - field(*at)) / gamma
     energy = [[(field(at[0] + a * s, at[1] + b * s) ** 2).sum() / 2 for s in (d, -d)] for a, b in ((1, 0), (0, 1))]
     assert pull == pytest.approx([(up - down) / (2 * d) for up, down in energy], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"critic.norm": "layer"}, {"critic.minibatch_discrimination": True}, {"variant": "gan", "r2": 5.0},
+     {"penalty_form": "one-sided"}, {"penalty_form": "zero-centred"}, {"penalty_form": "finite-difference"}],
+    ids=str,
+)  # fmt: skip
+def test_the_pull_goes_through_the_points_at_which_slopes_are_penalised(changed: dict[str, Any]) -> None:
+    """Of critics that bend, the field of the critic depends on the generator through these points too."""
+    variant = changed.pop("variant", "wgan-gp")
+    game = begin(configured(variant, **{"critic.norm": "layer", **changed}), data_of("points")).game
+    for player in game.players.values():
+        player.double()
+    weights = [weight for player in game.players for weight in game.parameters(player)]
+    drawn = torch.Generator().manual_seed(0)
+    real, latent = (torch.randn(6, size, dtype=torch.float64, generator=drawn) for size in (2, 3))
+    batch = Batch(real, latent, torch.rand(6, dtype=torch.float64, generator=drawn))
+    way = [torch.randn(weight.shape, dtype=torch.float64, generator=drawn) for weight in weights]
+
+    def energy() -> Tensor:
+        field = [
+            part
+            for player in game.players
+            for part in torch.autograd.grad(game.loss(player, batch)[0], game.parameters(player), create_graph=True)
+        ]
+        return 0.5 * torch.stack([part.square().sum() for part in field]).sum()
+
+    pull = torch.autograd.grad(energy(), weights, materialize_grads=True)
+    found = sum((part * along).sum().item() for part, along in zip(pull, way, strict=True))
+    sides = []
+    for sign in (1, -2):
+        with torch.no_grad():
+            for weight, along in zip(weights, way, strict=True):
+                weight += sign * 1e-6 * along
+        sides.append(energy().item())
+    assert found == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-3)
 
 
 @pytest.mark.parametrize("divergence", [minimax, non_saturating], ids=lambda d: d.name)

@@ -81,7 +81,7 @@ def test_its_graph_gives_the_score_by_definition_for_any_number_of_strings(asked
 def test_a_model_is_scored_by_torch_as_by_onnx(tmp_path: Path, asked: dict[str, Any]) -> None:
     config, _, training = trained(asked)
     generator, critic = load_networks(config, ALPHABET, training.state_dict())
-    summary = summarize(config, ALPHABET, {"train": 40, "held_out": 4}, 2, 0.0)
+    summary = summarize(config, ALPHABET, {"train": 40, "held_out": 4}, 2)
     write_artifact(tmp_path / "model", model_files("model", ALPHABET, generator, critic, summary, {}))
     artifact, expected = Artifact.load(tmp_path / "model"), by_definition(training, asked).numpy()
     for scorer in (Scorer(artifact), TorchScorer(artifact, torch.device("cpu"))):
@@ -124,10 +124,10 @@ def test_weights_that_were_normalised_are_exported_as_what_they_are(tmp_path: Pa
 def test_the_card_says_what_the_score_of_a_string_is(asked: dict[str, Any], told: str) -> None:
     config, _, training = trained(asked)
     _, critic = load_networks(config, ALPHABET, training.state_dict())
-    summary = {**summarize(config, ALPHABET, {}, 2, 0.0), "critic": critic.form}
+    summary = {**summarize(config, ALPHABET, {}, 2), "critic": critic.form}
     assert told in model_card("names", summary, {})
 
 
 def test_the_card_of_a_plain_critic_says_nothing_of_it() -> None:
     config, _, _ = trained({})
-    assert "The critic " not in model_card("names", summarize(config, ALPHABET, {}, 2, 0.0), {})
+    assert "The critic " not in model_card("names", summarize(config, ALPHABET, {}, 2), {})

@@ -80,6 +80,30 @@ def test_a_dry_run_says_that_n_critic_has_no_effect(update: str) -> None:
     assert cautions(plan({"flag": {**layers["flag"], "update": "alternating"}})[0]) == []
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "needed"),
+    [
+        ("consensus", 5.0, {"update": "consensus"}),
+        ("consensus_estimator", "biased", {"update": "consensus"}),
+        ("unrolled_lr", 0.5, {"unrolled": 1, "variant": "gan"}),
+        ("instance_noise_rounds", 7, {"instance_noise": 0.1}),
+    ],
+)
+def test_a_key_that_does_nothing_without_another_is_told_of(key: str, value: object, needed: dict[str, object]) -> None:
+    asked = {"data.sources": ["builtin:ring"], "n_critic": 1, key: value}
+    (told,) = cautions(plan({"flag": asked})[0])
+    assert told.startswith(f"{key} = {value} has no effect: ask for ")
+    assert cautions(plan({"flag": {**asked, **needed}})[0]) == []
+
+
+def test_adams_decays_are_told_of_where_another_optimiser_steps() -> None:
+    asked = {"data.sources": ["builtin:ring"], "n_critic": 1, "beta1": 0.3, "beta2": 0.8}
+    told = {name: cautions(plan({"flag": {**asked, "optimizer": name}})[0]) for name in ("adam", "rmsprop", "sgd")}
+    assert told["adam"] == []
+    assert told["rmsprop"] == ["beta1 = 0.3 has no effect: it is Adam's"]
+    assert told["sgd"] == [*told["rmsprop"], "beta2 = 0.8 has no effect: it is Adam's and RMSProp's"]
+
+
 def test_an_interruption_before_the_first_round_does_not_claim_that_something_was_saved() -> None:
     outcome = Outcome(Path("my run"), 0, 0.0, 0.0, signal=2)
     assert entry.interruption(outcome) == (

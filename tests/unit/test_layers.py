@@ -200,3 +200,12 @@ def test_plain_weights_compute_what_the_normalised_ones_do(norm: str) -> None:
     x = torch.randn(5, 3)
     assert torch.equal(plain(x), normalised(x))
     assert parametrize.is_parametrized(normalised[0], "weight")
+
+
+@pytest.mark.parametrize("variant", ["dcgan", "srgan"])
+def test_batch_norm_divides_by_no_more_than_the_variance(variant: str) -> None:
+    """Its second argument is what is added to the variance, and not the momentum, for which 0.8 is often given."""
+    players = begin(configured(variant), data_of("image", variant)).game.players
+    found = [layer for player in players.values() for layer in player.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert found
+    assert {(layer.eps, layer.momentum) for layer in found} == {(1e-5, 0.1)}

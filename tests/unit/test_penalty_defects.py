@@ -159,7 +159,6 @@ CLAIMS: list[tuple[Claim, Penalty, tuple[str, ...]]] = [
 )
 def test_our_penalties_have_no_such_defect(claim: Claim, name: str) -> None:
     claim(OURS[name])
-    assert name in OURS
 
 
 @pytest.mark.parametrize(("claim", "defect"), [(claim, defect) for claim, defect, _ in CLAIMS])

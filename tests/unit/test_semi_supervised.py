@@ -208,7 +208,7 @@ def test_an_exported_model_has_no_labels_and_scores_by_the_log_odds_of_being_rea
     rounds(training, config, data, 2)
     generator, critic = load_networks(config, ALPHABET, training.state_dict(), UNCONDITIONAL, named=K)
     assert critic is not None
-    summary = summarize(config, ALPHABET, {"train": 40, "held_out": 4, "named_labels": ["a", "b", "c"]}, 2, 0.0)
+    summary = summarize(config, ALPHABET, {"train": 40, "held_out": 4, "named_labels": ["a", "b", "c"]}, 2)
     write_artifact(tmp_path / "model", model_files("model", ALPHABET, generator, critic, summary, {}))
     artifact, strings = Artifact.load(tmp_path / "model"), ["anna", "bob", ""]
     assert not artifact.labels

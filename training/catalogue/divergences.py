@@ -18,10 +18,10 @@ from training.game import Game
 from training.networks.roles import Roles
 
 
-@variant(source="Gulrajani et al. 2017", options=("penalty", "penalty_form"))
+@variant(source="Gulrajani et al. 2017", penalised=True)
 def wgan_gp(roles: Roles, config: Config) -> Game:
     """Wasserstein distance; the critic's slope is held at 1 by a gradient penalty."""
-    return play_for(wasserstein, roles, config, penalised=True)
+    return play_for(wasserstein, roles, config)
 
 
 @variant(

@@ -109,7 +109,7 @@ def judging(critic: nn.Module, config: Config, kind: Kind, conditions: int = 0) 
         critic,
         smoothed(non_saturating, config.label_smoothing),
         n_critic=config.n_critic,
-        critic_terms=slope_terms(config, penalised=False),
+        critic_terms=slope_terms(config),
         apart=judged_apart(config),
         see=sight(config, kind, conditions),
     )

@@ -46,13 +46,18 @@ def variant(
     defaults: Mapping[str, Any] | None = None,
     options: tuple[str, ...] = (),
     measures: tuple[Measure, ...] = (),
+    penalised: bool = False,
 ) -> Callable[[Build], Build]:
-    """Enter a function into the catalogue under its own name, with dashes."""
+    """Enter a function into the catalogue under its own name, with dashes.
+
+    penalised: whether slopes of the critic are penalised where nobody says otherwise.
+    """
 
     def enter(build: Build) -> Build:
         name = build.__name__.replace("_", "-")
         summary = (build.__doc__ or "").partition("\n")[0]
-        CATALOGUE[name] = Variant(name, source, kinds, defaults or {}, options, summary, build, measures)
+        own = {} if penalised else {"penalty": 0.0}
+        CATALOGUE[name] = Variant(name, source, kinds, own | dict(defaults or {}), options, summary, build, measures)
         return build
 
     return enter

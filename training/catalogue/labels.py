@@ -80,7 +80,7 @@ def _informed(
         miss,
         miss_real=miss_real,
         n_critic=config.n_critic,
-        critic_terms=slope_terms(config, penalised=False),
+        critic_terms=slope_terms(config),
         apart=judged_apart(config),
         see=sight(config, roles.kind),
     )

@@ -121,7 +121,7 @@ def sizes_of(roles: Roles) -> dict[str, Any]:
 
 def asked_of_critics(config: Config) -> dict[str, Any]:
     """How often critics move, and what they minimise besides a divergence."""
-    return {"n_critic": config.n_critic, "critic_terms": slope_terms(config, penalised=False)}
+    return {"n_critic": config.n_critic, "critic_terms": slope_terms(config)}
 
 
 def patch_critic(roles: Roles, labels: int = 0) -> nn.Module:

@@ -39,16 +39,15 @@ def play_for(
     roles: Roles,
     config: Config,
     *,
-    penalised: bool = False,
     clipped: bool = False,
     turns_of: Callable[[int], tuple[str, ...]] | None = None,
 ) -> Game:
     """A generator against a critic for a divergence, with all that the configuration asks of either.
 
-    penalised, clipped: whether the critic is held by a gradient penalty, by clipping of its weights.
+    clipped: whether the critic is held by clipping of its weights.
     turns_of: as in ``Game``.  Raises ConfigurationError if the configuration asks for what cannot be had together.
     """
-    divergence, terms = smoothed(divergence, config.label_smoothing), slope_terms(config, penalised=penalised)
+    divergence, terms = smoothed(divergence, config.label_smoothing), slope_terms(config)
     generator, critic = roles.generator(), roles.critic()
     return two_player(
         generator,
@@ -63,23 +62,24 @@ def play_for(
     )
 
 
-def slope_terms(config: Config, *, penalised: bool) -> dict[str, CriticTerm]:
+def slope_terms(config: Config) -> dict[str, CriticTerm]:
     """What the configured critic minimises on account of its slopes, by name.
 
     Raises ConfigurationError if there is such a term and the critic has batch norm, or a form and no penalty.
     """
     terms: dict[str, CriticTerm] = {}
-    if penalised and config.penalty:
+    if config.penalty:
         name = "chord_penalty" if config.penalty_form == "finite-difference" else "gradient_penalty"
-        terms[name] = partial(PENALTIES[config.penalty_form], weight=config.penalty)
+        terms[name] = partial(PENALTIES[config.penalty_form], weight=config.penalty, through=True)
     elif config.penalty_form != "two-sided":
         raise ConfigurationError(
             f"penalty_form = {config.penalty_form} is the form of a gradient penalty, and there is none here: "
-            "ask for variant = wgan-gp with penalty above 0"
+            "ask for penalty above 0 as well"
         )
-    for key, weight, term in (("r1", config.r1, r1), ("r2", config.r2, r2)):
-        if weight:
-            terms[key] = partial(term, weight=weight)
+    if config.r1:
+        terms["r1"] = partial(r1, weight=config.r1)
+    if config.r2:
+        terms["r2"] = partial(r2, weight=config.r2, through=True)
     if terms and config.critic.norm == "batch":
         raise ConfigurationError(
             f"critic.norm = batch cannot be had with {' and '.join(terms)}: that is of the slope at each sample, and "
@@ -94,7 +94,15 @@ def judged_apart(config: Config) -> bool:
 
 
 def clipping(critic: nn.Module, config: Config) -> Callable[[], None]:
-    """Weight clipping as configured.  Raises ConfigurationError if the critic's weights are made of others."""
+    """Weight clipping as configured.
+
+    Raises ConfigurationError if the critic's weights are made of others, or if steps of it are looked ahead unclipped.
+    """
+    if config.unrolled:
+        raise ConfigurationError(
+            f"unrolled = {config.unrolled} cannot be had with weight clipping, since the steps ahead are not clipped: "
+            "ask for unrolled = 0, or for another variant than wgan"
+        )
     if config.critic.norm in ("weight", "spectral"):
         raise ConfigurationError(
             f"critic.norm = {config.critic.norm} cannot be had with weight clipping: not the weights are clipped, "

@@ -20,7 +20,7 @@ def mad_gan(roles: Roles, config: Config) -> Game:
         roles.generator(heads=config.generators),
         roles.critic(outputs=config.generators + 1),
         n_critic=config.n_critic,
-        critic_terms=slope_terms(config, penalised=False),
+        critic_terms=slope_terms(config),
         label_smoothing=config.label_smoothing,
         apart=judged_apart(config),
         see=sight(config, roles.kind, roles.labels),
@@ -36,7 +36,7 @@ def mad_gan_sim(roles: Roles, config: Config) -> Game:
         smoothed(non_saturating, config.label_smoothing),
         weight=config.similarity,
         n_critic=config.n_critic,
-        critic_terms=slope_terms(config, penalised=False),
+        critic_terms=slope_terms(config),
         apart=judged_apart(config),
         see=sight(config, roles.kind, roles.labels),
     )

@@ -30,7 +30,7 @@ def semi_supervised_gan(roles: Roles, config: Config) -> Game:
         labelled=config.labelled,
         seed=config.data.seed,
         n_critic=config.n_critic,
-        critic_terms=slope_terms(config, penalised=False),
+        critic_terms=slope_terms(config),
         label_smoothing=config.label_smoothing,
         apart=judged_apart(config),
         see=sight(config, roles.kind),

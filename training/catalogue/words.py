@@ -71,7 +71,7 @@ def _matched(roles: Roles, config: Config, generator: nn.Module, critic: nn.Modu
         critic,
         matching(config.label_smoothing),
         n_critic=config.n_critic,
-        critic_terms={"wrong_text": wrong_text(roles.labels, words), **slope_terms(config, penalised=False)},
+        critic_terms={"wrong_text": wrong_text(roles.labels, words), **slope_terms(config)},
         apart=judged_apart(config),
         see=sight(config, roles.kind, roles.labels),
     )

@@ -60,7 +60,9 @@ def mad_gan(
             rest = of_real[:, -1] - of_real[:, :-1].mean(dim=1)
             terms["label_smoothing"] = (1 - label_smoothing) * rest.mean()
         for name, term in (critic_terms or {}).items():
-            terms[name] = term(odds, real, fakes.flatten(0, 1), mixes(batch, len(real)))
+            # Each generator's samples beside the same real ones.
+            both = real.repeat(k, *[1] * (real.dim() - 1)), fakes.flatten(0, 1)
+            terms[name] = term(odds, *both, mixes(batch, len(real)).repeat(k))
         return terms
 
     def generator_objective(batch: Batch) -> Terms:

@@ -75,9 +75,9 @@ def layers(lab: Lab) -> Drawn:
     )
     caption = (
         f"A critic of {HIDDEN + 1} layers on the Swiss roll after {ROUNDS} rounds of five critic steps. Under clipping "
-        "every layer shrinks or stretches the gradient by about one factor, and the first one gets its twelfth power; "
-        "the penalty asks for a gradient of norm 1 at the input. The histograms are of all weights of two of the "
-        "critics."
+        "every layer shrinks or stretches the gradient by about one factor, so that what reaches the first has passed "
+        "eleven others; the penalty asks for a gradient of norm 1 at the input. The histograms are of all weights of "
+        "two of the critics."
     )
     return Drawn(drawing, caption, claims)
 

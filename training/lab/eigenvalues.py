@@ -58,8 +58,8 @@ def eigenvalues(lab: Lab) -> Drawn:
     caption = (
         "Eigenvalues of the Jacobian of −(v + γ ∇ ½‖v‖²). Left: −γ ± i for the bilinear game and −γ/4 ± i/2 for the "
         "Dirac-GAN, dots growing with γ. Middle: the largest step with which they converge, 0 on the imaginary axis. "
-        "Right: all of a GAN with 75 weights, trained on the ring, on one batch of 1,000. It is no equilibrium: some "
-        "stay to the right of 0."
+        "Right: all of a GAN with 75 weights, trained on the ring by consensus, on one batch of 1,000. It is no "
+        "equilibrium: some stay to the right of 0."
     )
     return Drawn(drawing, caption, claims)
 

@@ -51,9 +51,10 @@ def fields(lab: Lab) -> Drawn:
               "(0.2, 0.2)", float(np.hypot(*end)), "<", 1e-6),
     )  # fmt: skip
     caption = (
-        "Arrows are the steps that the rule takes from each place. A full dot is an equilibrium; the hollow one is a "
-        "saddle of x⁴/4 − x²/2 + xy/2 − y²/2, where x, who minimises, is at a maximum. The consensus term makes the "
-        "first converge, and, if γ is beyond 1/√(1 − 1/4) = 1.15, the wrong place of the second attract."
+        "Arrows are the steps that the rule takes from each place. A full dot is an equilibrium; the hollow one is "
+        "another place where the field vanishes: a saddle of the flow, and a maximum of x⁴/4 − x²/2 + xy/2 − y²/2, "
+        "although x minimises. The consensus term makes the first converge, and, if γ is beyond 1/√(1 − 1/4) = 1.15, "
+        "the wrong place of the second attract."
     )
     return Drawn(drawing, caption, claims)
 
