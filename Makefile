@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 # Names in one script: two minutes teach spelling, but not the scripts of all 86 locales.
 NAMES  := builtin:names?locale=en_US,en_GB,de_DE,fr_FR,it_IT,es_ES,nl_NL,pt_PT
 
-.PHONY: demo test prove install format clean help
+.PHONY: demo serve test prove install format clean help
 
 help:      ## these lines
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /	/'
@@ -16,6 +16,9 @@ demo: $(READY)   ## learn names for two minutes, show what was learned, serve it
 	$(BIN)/charwgan train '$(NAMES)' --preset tiny --max-seconds 120 --set data.min_count=20 --run runs/demo $(if $(wildcard runs/demo/config.json),--resume)
 	$(BIN)/charwgan export runs/demo --out models/demo --replace
 	$(BIN)/charwgan serve --model models/demo
+
+serve: $(READY)  ## serve the model that comes with charwgan on http://127.0.0.1:8000
+	$(BIN)/charwgan serve
 
 test: $(READY)   ## the whole check: format, lint, types, import rules, tests, the wheel in a clean environment
 	$(BIN)/ruff format --check .

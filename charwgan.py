@@ -25,7 +25,11 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--model", type=FILE, help="A model folder; with --url the name of a model that is served there.")
+@click.option(
+    "--model",
+    type=FILE,
+    help="A model folder; with --url the name of one that is served there.  [default: names-tiny, which comes along]",
+)
 @click.option("--url", help="Let a service make them, such as http://127.0.0.1:8000.")
 @click.option("--key", envvar="CHARWGAN_KEY", help="The service's key; CHARWGAN_KEY keeps it out of sight.")
 @click.option("-n", default=10, show_default=True, type=click.IntRange(1), help="How many strings.")
@@ -69,7 +73,10 @@ def generate(
     from service import fetching
 
     if model is None and url is None:
-        raise click.UsageError("where from? give --model, a model folder, or --url, a service")
+        from model.artifact import SHIPPED_MODEL
+
+        model = SHIPPED_MODEL
+        click.echo(f"from {model.name}, which comes with charwgan: --model takes another", err=True)
     if url is not None and threads is not None:
         raise click.UsageError("--threads does not go with --url: the service has its own")
     of_text = url is not None or model is None or kind_of(model) == "text"

@@ -29,6 +29,8 @@ from model.exchange import NEW, clear_abandoned, put_in_place, workplace
 from model.labels import Labels
 from model.novelty import HASHES, Novelty
 
+SHIPPED = Path(__file__).parent / "shipped"  # models that come with the package
+SHIPPED_MODEL = SHIPPED / "names-tiny"  # where none is named
 FORMAT = 1
 MANIFEST = "manifest.json"
 UNLISTED = "does not list every file of a model: export the run again"

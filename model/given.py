@@ -6,8 +6,10 @@ M pictures, C channels, H W pixels, W words.  It is K numbers, which the network
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,12 @@ class Captions:
     """A sentence of known words: K is W, or W + 4 with a box.
 
     words: those that are known.  box: whether a sentence comes with left, top, right and bottom, in shares of the side.
+    aspects: what may be said of each, in phrases of these words, of which a sentence has one of each aspect at most.
     """
 
     words: tuple[str, ...]
     box: bool = False
+    aspects: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.words) + 4 * self.box
@@ -42,6 +46,12 @@ class Captions:
         row = word_rows([caption], self.words)
         if not row.any():
             raise ConfigurationError(f"the caption says nothing: the words known are {', '.join(self.words)}")
+        for phrases in self.aspects:
+            of_it = {word for phrase in phrases for word in phrase.split()}
+            said = {word for word, there in zip(self.words, row[0], strict=True) if there and word in of_it}
+            if said and said not in [set(phrase.split()) for phrase in phrases]:
+                told = " and ".join(word for word in self.words if word in said)
+                raise ConfigurationError(f"the caption says {told}, and may say one of {', '.join(phrases)}")
         if self.box != (box is not None):
             why = "needs --box, which says where" if self.box else "was told of no boxes: leave --box out"
             raise ConfigurationError(f"the model {why}")
@@ -49,7 +59,12 @@ class Captions:
 
     def to_json(self) -> dict[str, Any]:
         """As ``given_by`` reads it."""
-        return {"words": list(self.words), "box": self.box}
+        return {"words": list(self.words), "box": self.box, "aspects": [list(phrases) for phrases in self.aspects]}
+
+    @property
+    def example(self) -> str:
+        """A sentence that may be said."""
+        return " ".join(["a", *(phrases[0] for phrases in self.aspects)] if self.aspects else self.words[:1])
 
 
 @dataclass(frozen=True)
@@ -101,11 +116,13 @@ def given_by(told: object, where: Path | str) -> Captions | Pictures | None:
     match told:
         case None:
             return None
-        case {"words": [*words], "box": bool(box)} if words and all(isinstance(word, str) for word in words):
-            return Captions(tuple(words), box)
+        case {"words": [*words], "box": bool(box), "aspects": [*aspects]} if words and all(
+            isinstance(word, str) for word in [*words, *chain(*aspects)]
+        ):
+            return Captions(tuple(words), box, tuple(map(tuple, aspects)))
         case {"shape": [*sizes], "pair": str(pair)} if len(sizes) == 3 and all(type(each) is int for each in sizes):
             return Pictures(tuple(sizes), pair)
-    raise ArtifactError(f"{where}: given must have words and box, or shape and pair: export the run again")
+    raise ArtifactError(f"{where}: given must have words, box and aspects, or shape and pair: export the run again")
 
 
 def rows_given(
@@ -168,7 +185,7 @@ def _images(path: Path) -> NDArray[Any]:
             found: NDArray[Any] | None = None if name is None else arrays[name]
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or 'it is no .npz'}") from error
-    except (ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} is not a readable .npz of arrays") from error
     if found is None:
         raise DataError(f"{path} must hold an array x, or one alone, got {', '.join(names) or 'none'}")

@@ -2,6 +2,8 @@
 
     flags  >  CHARWGAN_PORT in the environment  >  CHARWGAN_KEYS_FILE for secrets  >  a TOML file  >  the default
 
+Where neither a model nor a folder of models is named, the model is the one that comes with the package.
+
 The TOML file is named by --config or CHARWGAN_CONFIG and holds ``port = 8000``, one setting a line.  Variables that are
 no setting of the service are passed over: they may belong to training.
 """
@@ -16,6 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from model.artifact import SHIPPED_MODEL
 from model.errors import ConfigurationError
 from service.settings import SECRETS, Settings, bound, read_secret
 
@@ -92,6 +95,9 @@ def gather(flags: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[di
             raise ConfigurationError(_unknown(field, origin))
     for secret in SECRETS:
         _choose_source(secret, layers, merged, origins)
+    if not {"model", "models"} & set(merged) and SHIPPED_MODEL.is_dir():
+        merged["model"] = SHIPPED_MODEL, "the package, since none is named"
+        origins["model"] = merged["model"][1]
     return {field: value for field, (value, _) in merged.items()}, origins
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from torch import nn
 from model.alphabet import Alphabet
 from model.artifact import MANIFEST, Artifact
 from model.errors import ArtifactError, ConfigurationError, RunError
-from model.sampler import Sampler
+from model.sampler import Sampler, Scorer
 from training.checkpoint import load_checkpoint
 from training.configuration import Config, DataConfig
 from training.data import open_dataset
@@ -24,6 +26,7 @@ from training.data.corpus import Corpus
 from training.data.sources import split_name
 from training.evaluation.judges import judge_of
 from training.evaluation.mode_table import ModeTable, mode_table
+from training.evaluation.ngrams import IdMatrix
 from training.evaluation.table import ScoreTable
 from training.export import load_networks, named_labels, read_labels
 from training.loop import choose_device
@@ -31,18 +34,22 @@ from training.metrics import EVALUATED
 from training.observer import generate_texts, generated
 from training.preparation import kept_data, start
 from training.runs import read_config, read_json
-from training.scoring import score_samples
+from training.scoring import Positions, critic_scores, membership, score_samples
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Text that is appraised.  path: of the model or run.  trained: its configuration.  digest: of its data."""
+    """Text that is appraised.  path: of the model or run.  trained: its configuration.  digest: of its data.
+
+    scores: a critic's scores of ids and labels; None without a critic of strings.
+    """
 
     path: Path
     trained: Config
     alphabet: Alphabet
     digest: str
     texts: list[str]
+    scores: Callable[[IdMatrix, Positions | None], NDArray[Any]] | None = None
 
 
 def appraise(
@@ -130,7 +137,10 @@ def _appraise_text(found: Subject, sources: tuple[str, ...], n: int, seed: int) 
     if corpus.digest != found.digest:
         warning = "this is not the data of the training: copied and nearest are against its own training part"
     samples = corpus.alphabet.encode(found.texts)
-    return score_samples(corpus, samples, n=n, seed=seed, name=_name(found.path)), warning
+    table = score_samples(corpus, samples, n=n, seed=seed, name=_name(found.path))
+    if found.scores is not None and warning is None:
+        table = replace(table, membership=membership(corpus, found.scores, n))
+    return table, warning
 
 
 def _of_model(path: Path, n: int, seed: int) -> Subject:
@@ -145,16 +155,26 @@ def _of_model(path: Path, n: int, seed: int) -> Subject:
             "export the run again"
         ) from error
     texts = [text for part in Sampler(artifact).stream(seed, 0, n) for text in part]
-    return Subject(path, trained, artifact.alphabet, digest, texts)
+    scores = partial(_scores_of_model, Scorer(artifact)) if artifact.judges else None
+    return Subject(path, trained, artifact.alphabet, digest, texts, scores)
+
+
+def _scores_of_model(scorer: Scorer, ids: IdMatrix, positions: Positions | None) -> NDArray[Any]:
+    """Of ids (N, T), and their labels where the critic takes any, (N,)."""
+    rows = ids.astype(np.int64)
+    if scorer.artifact.labels.channels and positions is not None:
+        rows = np.column_stack([rows, positions])
+    return scorer.workers.spread(scorer.score, rows)
 
 
 def _of_run(path: Path, trained: Config, n: int, seed: int) -> Subject:
     alphabet = Alphabet.load(path / "tokenizer.json")
     state = _state(path, torch.device("cpu"))
     labels = read_labels(path)
-    generator, _ = load_networks(trained, alphabet, state, labels, named_labels(path))
+    generator, critic = load_networks(trained, alphabet, state, labels, named_labels(path))
     texts = generate_texts(generator, n, trained.model.latent, alphabet, seed, labels)
-    return Subject(path, trained, alphabet, str(read_json(path / "data.json").get("digest")), texts)
+    scores = critic and partial(critic_scores, critic, symbols=alphabet.size, labels=len(labels))
+    return Subject(path, trained, alphabet, str(read_json(path / "data.json").get("digest")), texts, scores)
 
 
 def _data(subject: Subject, sources: tuple[str, ...]) -> Corpus | Images | Points:

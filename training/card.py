@@ -57,6 +57,11 @@ label it is: 1 at the label's place in `config.json`, else 0. Without `--label` 
 critic's quantiles are of strings under their own labels.
 """
 
+ONE_HOT_ALONE = """
+The last {k} numbers of a string say of which label it is: 1 at the label's place in `config.json`, else 0. Without
+`--label` labels are drawn by their shares.
+"""
+
 BRANCHES = """
 The last {k} numbers of a string say which of {k} {of} makes it: 1 at its label's place in `config.json`, else 0.
 Without `--label` it is drawn, each as likely as any other. The critic judges the strings of all alike.
@@ -83,7 +88,7 @@ def model_card(name: str, config: Mapping[str, Any], metrics: Mapping[str, Any])
         labels=f"| labels | {listed(labels)} |\n" if labels else "",
         asked=" --label LABEL" if labels else "",
         inputs=f"{config['model']['latent']}{f' + {len(labels)}' if labels else ''}",
-        one_hot=_one_hot(labels, config["model"]),
+        one_hot=_one_hot(labels, config["model"], judged=config.get("critic", {}) is not None),
         **config["model"],
         **how_made(config),
     )
@@ -127,10 +132,10 @@ def _scored(asked: Mapping[str, Any], form: Mapping[str, Any] | None) -> str:
     return SCORED + ("\n" + "\n".join(told) + "\n" if told else "")
 
 
-def _one_hot(labels: Labels, form: Mapping[str, Any]) -> str:
-    """What labels are to the networks; nothing where there are none."""
+def _one_hot(labels: Labels, form: Mapping[str, Any], *, judged: bool) -> str:
+    """What labels are to the networks; nothing where there are none.  judged: whether there is a critic."""
     if labels.channels or not labels:
-        return ONE_HOT.format(k=len(labels)) if labels else ""
+        return (ONE_HOT if judged else ONE_HOT_ALONE).format(k=len(labels)) if labels else ""
     if "codes" in form:
         return CODES.format(k=len(labels))
     return BRANCHES.format(k=len(labels), of="Gaussians" if "mixture" in form else "generators")

@@ -186,7 +186,9 @@ class Config(Frozen):
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of weights, latents and batches.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is one.")
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of a rank; unset: torch's own choice.")
-    max_seconds: float | None = Field(None, gt=0, description="Stop after this much training time, in seconds.")
+    max_seconds: float | None = Field(
+        None, gt=0, description="Stop after this much training time, in seconds; none: never."
+    )
     max_rounds: int | None = Field(None, ge=1, description="Stop after this many rounds.")
     max_cpu_seconds: float | None = Field(None, gt=0, description="Stop after this much processor time in training.")
     log_seconds: float = Field(2.0, gt=0, description="Seconds between rows of log.jsonl.")
@@ -195,6 +197,12 @@ class Config(Frozen):
     pauses: float = Field(
         0.04, gt=0, le=100, description="Share of the time for scores and checkpoints; beyond it they come less often."
     )
+
+    @field_validator("max_seconds", "max_rounds", "max_cpu_seconds", "threads", mode="before")
+    @classmethod
+    def _unset(cls, value: Any) -> Any:
+        """``none`` takes back what a preset or a file has set."""
+        return None if value == "none" else value
 
     @field_validator("augment", mode="before")
     @classmethod

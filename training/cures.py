@@ -25,7 +25,7 @@ from training.latents import keep_spread
 # Variants that are nothing without the loss of their generators.
 OWN_LOSS = (
     "mad-gan", "mad-gan-sim", "ac-gan", "infogan", "semi-supervised-gan", "pix2pix", "cyclegan",
-    "srgan", "lapgan", "bigan", "ali", "aae", "avb",
+    "srgan", "lapgan", "bigan", "ali", "aae", "avb", "gan-int", "gan-int-cls",
 )  # fmt: skip
 # Those whose critics see parts of an image as channels beside each other.
 PARTS = ("lapgan",)

@@ -41,6 +41,8 @@ from training.updates import (
     alone,
 )
 
+PACES = 100  # sizes that steps have in the course of a run where they fall
+
 
 @dataclass
 class Training:
@@ -201,6 +203,11 @@ def update_rule(config: Config) -> UpdateRule:
         "optimistic": Optimistic(),
     }
     return rules[config.update]
+
+
+def pace_at(share: float) -> float:
+    """The share of the step sizes at a share of the run, where they fall; in PACES steps, which graphs record."""
+    return 1.0 - min(int(share * PACES), PACES - 1) / PACES
 
 
 def play(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from training.evaluation.mode_table import mode_table
 from training.layers import judges_strings
 from training.loop import Training
 from training.observer import SAMPLE_SEED, generate_ids, generated
-from training.scoring import score_quantiles, score_samples
+from training.scoring import critic_scores, membership, score_quantiles, score_samples
 
 EVALUATED = 3000  # strings in every row of the table of scores
 
@@ -32,11 +33,13 @@ def text_metrics(training: Training, corpus: Corpus, latent: int) -> Metrics:
     critic = training.game.players["critic"]
     if not judges_strings(critic, len(labels)):
         return table.to_dict(), _defined(table["model"])
-    quantiles = partial(score_quantiles, critic, symbols=corpus.alphabet.size, labels=len(labels))
+    scored = partial(critic_scores, critic, symbols=corpus.alphabet.size, labels=len(labels))
     marks = None if corpus.held_out_labels is None else corpus.held_out_labels[chosen]
     drawn = labels.of_strings(SAMPLE_SEED, 0, EVALUATED) if labels else None
-    scores = {"real": quantiles(corpus.held_out[chosen], marks), "generated": quantiles(samples, drawn)}
-    return {**table.to_dict(), "critic_scores": scores}, _defined(table["model"])
+    scores = {"real": scored(corpus.held_out[chosen], marks), "generated": scored(samples, drawn)}
+    table = replace(table, membership=membership(corpus, scored, EVALUATED))
+    quantiles = {name: score_quantiles(found) for name, found in scores.items()}
+    return {**table.to_dict(), "critic_scores": quantiles}, _defined(table["model"])
 
 
 def sample_metrics(training: Training, judge: Judge, latent: int, labels: Asked = UNCONDITIONAL) -> Metrics:

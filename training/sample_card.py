@@ -79,7 +79,7 @@ def sample_card(name: str, config: Mapping[str, Any], metrics: Mapping[str, Any]
 def _asked(given: Captions | Pictures | None) -> str:
     """What the command line must be told of what samples are made of."""
     if isinstance(given, Captions):
-        return f' --caption "{" ".join(given.words[:2])}"' + " --box 0,0,0.5,0.5" * given.box
+        return f' --caption "{given.example}"' + " --box 0,0,0.5,0.5" * given.box
     return " --pictures pictures.npz" if given else ""
 
 

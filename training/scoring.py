@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from model.text import labelled
 from training.data.corpus import Corpus
+from training.evaluation.copies import subsample
 from training.evaluation.ngrams import IdMatrix
 from training.evaluation.table import ScoreTable, score_table
 from training.layers import alone
@@ -38,11 +41,17 @@ def score_samples(corpus: Corpus, samples: IdMatrix, *, n: int, seed: int, name:
     return replace(table, rows=rows)
 
 
+def score_quantiles(scores: NDArray[np.float64]) -> list[float]:
+    """Scores (N,) at 0, 1, ..., 100 %: where a further score stands among them."""
+    quantiles: list[float] = np.quantile(scores, np.linspace(0, 1, 101)).tolist()
+    return quantiles
+
+
 @torch.no_grad()
-def score_quantiles(
+def critic_scores(
     critic: nn.Module, ids: IdMatrix, positions: Positions | None = None, *, symbols: int, labels: int = 0
-) -> list[float]:
-    """A critic's scores of strings at 0, 1, ..., 100 %, each by itself: where a further score stands among them.
+) -> NDArray[np.float64]:
+    """A critic's scores of strings, each by itself, (N,).
 
     ids: (N, T), of V = ``symbols`` characters.  positions: (N,), the label of each that a conditional critic takes it
     to be of, one of K = ``labels``; a critic that takes none passes it over.
@@ -57,5 +66,27 @@ def score_quantiles(
         return single.scores(text)
 
     found = torch.cat([scores(slice(start, start + SLICE)) for start in range(0, len(ids), SLICE)])
-    quantiles: list[float] = np.quantile(found.double().cpu().numpy(), np.linspace(0, 1, 101)).tolist()
-    return quantiles
+    scored: NDArray[np.float64] = found.double().cpu().numpy()
+    return scored
+
+
+def membership(corpus: Corpus, scores: Callable[[IdMatrix, Positions | None], NDArray[Any]], n: int) -> float:
+    """How well scores tell n training strings from n held-out ones, at most: the area under the curve of such a guess.
+
+    scores: of ids (N, T) and the labels that they are scored as.  It is the chance that of one of each the training
+    string has the higher score, ties counting half: 0.5 where a critic has learned nothing of single strings by heart.
+    Only the critic is asked; of the generator's memory the share copied speaks.  Yeom et al. 2018.
+    """
+    member, other = (
+        scores(part[rows], None if marks is None else marks[rows])
+        for part, marks in ((corpus.train, corpus.train_labels), (corpus.held_out, corpus.held_out_labels))
+        for rows in (subsample(len(part), n, 0),)
+    )
+    return area(member, other)
+
+
+def area(higher: NDArray[Any], lower: NDArray[Any]) -> float:
+    """The share of pairs, of one score of each set, (M,) and (N,), in which the first is higher; ties count half."""
+    ordered = np.sort(lower)
+    below = np.searchsorted(ordered, higher, "left") + np.searchsorted(ordered, higher, "right")
+    return float(below.mean() / 2 / len(ordered))

@@ -24,7 +24,7 @@ from training.distributed import Ranks
 from training.evaluation.judges import judge_of
 from training.journal import Journal, Means, NonFiniteError, last_alarm
 from training.latent_space import looks
-from training.loop import Draws, play
+from training.loop import Draws, pace_at, play
 from training.measures import Finished
 from training.metrics import sample_metrics, text_metrics
 from training.observer import Observer, observer_of
@@ -34,6 +34,7 @@ from training.reference import SAMPLES, check_slopes
 from training.runs import (
     ALARM,
     SPEED,
+    differences,
     drop_results,
     is_run,
     read_config,
@@ -44,7 +45,6 @@ from training.runs import (
 )
 
 FIRST_LOOK_SECONDS = 5.0  # of training: a person should soon see that something is learned
-PACES = 100  # sizes that steps have in the course of a run where they fall
 LOOKS, CHECKPOINTS = 0.75, 0.25  # of the share of the time that a run may pause
 
 
@@ -126,7 +126,9 @@ class Session:
         try:
             self.training.load_state_dict(state)
         except (RuntimeError, KeyError, ValueError) as error:
-            raise RunError(f"the checkpoint in {self.run} does not fit these networks: {error}") from error
+            changed = differences(read_config(self.run), self.config) if is_run(self.run) else []
+            why = f"changed were {'; '.join(changed)}: leave that out, or begin another run" if changed else error
+            raise RunError(f"the checkpoint in {self.run} does not fit these networks: {why}") from error
         self.display.say(f"continuing at round {self.training.round}")
         before, now = read_config(self.run).threads if is_run(self.run) else None, torch.get_num_threads()
         if device.type == "cpu" and before not in (None, now):
@@ -173,9 +175,9 @@ class Session:
         return max((min(1.0, now / end) for now, end in ends if end is not None), default=None)
 
     def _pace(self) -> float:
-        """The share of the step sizes that the next round takes; in few steps, each of which a CUDA graph records."""
+        """The share of the step sizes that the next round takes."""
         share = self._share() if self.config.decay == "linear" else None
-        return 1.0 if share is None else 1.0 - min(int(share * PACES), PACES - 1) / PACES
+        return 1.0 if share is None else pace_at(share)
 
     def play(self, received: list[int]) -> int:
         """Rounds until the end or a signal, with rows, looks and checkpoints in between.

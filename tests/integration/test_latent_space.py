@@ -199,6 +199,7 @@ def test_a_run_whose_critic_judges_latents_becomes_a_model_without_a_critic(stri
     export_run(strings, model)
     assert not list(model.glob("critic.*"))
     assert "The model scores no strings" in (model / "README.md").read_text(encoding="utf-8")
+    assert "critic.onnx" not in (model / "README.md").read_text(encoding="utf-8")
     (tmp_path / "lines.txt").write_text("ab\n")
     scored = CliRunner().invoke(cli, ["score", "--model", str(model), str(tmp_path / "lines.txt")])
     assert isinstance(scored.exception, ArtifactError)

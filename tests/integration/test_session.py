@@ -126,7 +126,9 @@ def test_a_run_that_goes_on_with_other_threads_is_warned_of(corpus_file: Path, t
 def test_networks_that_do_not_fit_leave_the_run_as_it_was(corpus_file: Path, tmp_path: Path) -> None:
     play(corpus_file, tmp_path / "run", 2)
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.json")}
-    with pytest.raises(RunError, match="does not fit these networks"):
+    with pytest.raises(
+        RunError, match=r"does not fit these networks: changed were model\.width: 8 -> 16: leave that out"
+    ):
         play(corpus_file, tmp_path / "run", 3, again=True, **{"model.width": 16})
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.json")} == before
     assert play(corpus_file, tmp_path / "run", 3, again=True)[0].round == 3

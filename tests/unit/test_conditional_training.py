@@ -25,7 +25,7 @@ from training.data.toys import open_builtin_array
 from training.loop import Draws
 from training.penalties import gradient_penalty
 from training.preparation import describe
-from training.scoring import score_quantiles
+from training.scoring import critic_scores, score_quantiles
 
 LABELS = Labels(("a", "b", "c"), np.array([0.5, 0.25, 0.25]))
 K, V = len(LABELS), 6
@@ -184,7 +184,9 @@ def test_quantiles_are_those_of_strings_under_their_labels() -> None:
     text = labelled(torch.eye(V)[torch.from_numpy(ids.astype(np.int64))], torch.eye(K)[torch.from_numpy(marks)])
     with torch.no_grad():
         expected = np.quantile(critic(text).double().numpy(), np.linspace(0, 1, 101))
-    assert score_quantiles(critic, ids, marks, symbols=V, labels=K) == pytest.approx(expected.tolist(), abs=1e-6)
+    assert score_quantiles(critic_scores(critic, ids, marks, symbols=V, labels=K)) == pytest.approx(
+        expected.tolist(), abs=1e-6
+    )
 
 
 def test_rows_without_labels_are_the_latents_alone() -> None:

@@ -24,7 +24,7 @@ from training.configuration import Config
 from training.data.dataset import Dataset
 from training.export import critic_graph, load_networks, model_files, summarize
 from training.loop import Training
-from training.scoring import score_quantiles
+from training.scoring import critic_scores, score_quantiles
 
 T, V = ALPHABET.length, ALPHABET.size
 STRINGS = ["anna", "bob", "zzzzzzzz", "", "q"]
@@ -95,7 +95,7 @@ def test_its_quantiles_are_of_strings_by_themselves(asked: dict[str, Any]) -> No
     expected = np.quantile(by_definition(training, asked).double().numpy(), np.linspace(0, 1, 101))
     before = lasting(training)["players"]["critic"]
     before = {name: tensor.clone() for name, tensor in before.items()}
-    found = score_quantiles(training.game.players["critic"], ALPHABET.encode(STRINGS), symbols=V)
+    found = score_quantiles(critic_scores(training.game.players["critic"], ALPHABET.encode(STRINGS), symbols=V))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     assert_same(training.game.players["critic"].state_dict(), before)
 

@@ -224,3 +224,10 @@ def test_the_latents_of_a_pair_have_no_instance_noise() -> None:
     (pairs,) = seen
     assert torch.equal(pairs[:, 2:], batch.latent)
     assert not torch.allclose(pairs[:, :2], game.players["generator"](batch.latent))
+
+
+@pytest.mark.parametrize("asked", [{"label_smoothing": 0.9}, {"instance_noise": 0.1}, {"penalty": 1.0}, {"r1": 1.0}])
+def test_what_would_bend_the_log_ratio_of_avb_is_refused(asked: dict[str, float]) -> None:
+    (key,) = asked
+    with pytest.raises(ConfigurationError, match=f"{key} = .* cannot be had with avb, whose critic is to be the log"):
+        begin(configured("avb", **asked), data_of("points"))

@@ -182,13 +182,15 @@ def test_the_configuration_chooses_the_estimator_and_its_weight(estimator: str) 
         ("gan", "text", {"critic.minibatch_discrimination": True}, "critic.minibatch_discrimination"),
         ("gan", "points", {"feature_matching": True}, "feature_matching"),
         ("gan", "points", {"unrolled": 2}, "unrolled"),
+        ("gan-cls", "points", {}, "variant = gan-cls"),
+        ("cyclegan", "image", {}, "variant = cyclegan"),
     ],
 )
 def test_where_losses_are_of_samples_together_no_estimator_plays_them_alone(
     estimator: str, variant: str, kind: str, changed: dict[str, object], reason: str
 ) -> None:
     config = configured(variant, update="consensus", consensus_estimator=estimator, **changed)
-    game = begin(config, data_of(kind)).game
+    game = begin(config, data_of(kind, variant)).game
     with pytest.raises(ConfigurationError, match=rf"{estimator} looks at one sample .* {reason} .*: ask for unbiased"):
         check_samples_apart(config, game)
     check_samples_apart(config.model_copy(update={"consensus_estimator": "unbiased"}), game)

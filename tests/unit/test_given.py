@@ -17,7 +17,9 @@ from model.given import Captions, Pictures, given_by, rows_given, word_rows
 from training.data import open_dataset
 from training.export import export_run
 
-BOXED = Captions(("red", "white", "circle", "cross"), box=True)
+ASPECTS = (("red", "white"), ("circle", "cross"), ("top", "top left"))
+BOXED = Captions(("red", "white", "circle", "cross"), box=True, aspects=ASPECTS[:2])
+PLACED = Captions(("red", "white", "circle", "cross", "top", "left"), aspects=ASPECTS)
 SOURCES = {"pix2pix": "builtin:digits", "gan-cls": "builtin:shapes", "gawwn": "builtin:shapes"}
 EDGES = Pictures((1, 4, 4), "edges")
 
@@ -77,6 +79,22 @@ def test_a_sentence_or_a_box_that_cannot_be_is_refused(caption: str, box: str | 
         Captions(BOXED.words).row("a red circle", "0,0,1,1")
 
 
+@pytest.mark.parametrize(
+    ("caption", "told"),
+    [
+        ("a red white circle", "the caption says red and white, and may say one of red, white"),
+        ("a circle cross", "the caption says circle and cross"),
+        ("a red circle left", "the caption says left, and may say one of top, top left"),
+    ],
+)
+def test_a_sentence_that_contradicts_itself_is_refused(caption: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        PLACED.row(caption)
+    assert PLACED.row("a red circle at the top left").tolist() == [[1, 0, 1, 0, 1, 1]]
+    assert PLACED.row("red").tolist() == [[1, 0, 0, 0, 0, 0]]
+    assert PLACED.row(PLACED.example).sum() == 3
+
+
 def test_pictures_of_a_file_are_rows_bytes_and_floats_alike(tmp_path: Path) -> None:
     pictures = np.arange(32, dtype=np.uint8).reshape(2, 4, 4) * 8
     rows = EDGES.rows(npz(tmp_path, x=pictures))
@@ -124,6 +142,17 @@ def test_a_file_that_is_no_archive_is_refused_by_name(tmp_path: Path, content: b
         EDGES.rows(tmp_path / "b.npz")
 
 
+def test_an_archive_whose_inside_is_damaged_is_refused_by_name(tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (20, 4, 4), dtype=np.uint8)
+    np.savez_compressed(tmp_path / "a.npz", x=pictures)
+    whole = (tmp_path / "a.npz").read_bytes()
+    for at in range(60, len(whole) - 120, 16):
+        turned = bytes(byte ^ 0xFF for byte in whole[at : at + 8])
+        (tmp_path / "a.npz").write_bytes(whole[:at] + turned + whole[at + 8 :])
+        with pytest.raises(DataError, match=r"a\.npz"):
+            EDGES.rows(tmp_path / "a.npz")
+
+
 def test_a_model_says_what_it_needs_and_refuses_what_it_does_not() -> None:
     with pytest.raises(ConfigurationError, match="needs --caption, a sentence of red, white"):
         rows_given(BOXED, None, None, None)
@@ -141,8 +170,9 @@ def test_a_model_says_what_it_needs_and_refuses_what_it_does_not() -> None:
 def test_a_configuration_says_what_is_given_and_nothing_else() -> None:
     for given in (BOXED, EDGES):
         assert given_by(given.to_json(), "config.json") == given
-    for told in ([], {"words": [], "box": True}, {"words": ["a"], "box": 1}, {"shape": [1, 2], "pair": "edges"}):
-        with pytest.raises(ArtifactError, match=r"config\.json: given must have words and box, or shape and pair"):
+    wrong = ({"words": [], "box": True, "aspects": []}, {"words": ["a"], "box": 1, "aspects": []}, {"shape": [1, 2]})
+    for told in ([], {"words": ["a"], "box": True}, {"words": ["a"], "box": True, "aspects": [[1]]}, *wrong):
+        with pytest.raises(ArtifactError, match=r"config\.json: given must have words, box and aspects, or shape and"):
             given_by(told, "config.json")
 
 

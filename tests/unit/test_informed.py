@@ -180,11 +180,16 @@ def test_labels_of_a_batch_are_those_of_its_real_samples() -> None:
         ("infogan", {"feature_matching": True}, "feature_matching takes the place of the generator's loss"),
         ("ac-gan", {"unrolled": 1}, "unrolled takes the place of the generator's loss"),
         ("ac-gan", {}, "variant ac-gan needs labels"),
+        ("gan-int", {"feature_matching": True}, "feature_matching takes the place of the generator's loss"),
+        ("gan-int-cls", {"unrolled": 1}, "unrolled takes the place of the generator's loss"),
     ],
 )
 def test_what_makes_no_sense_is_refused(variant: str, changed: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
-        begin(configured(variant, **changed), data_of("points", variant if "unrolled" in changed else "infogan"))
+        begin(
+            configured(variant, **changed),
+            data_of("points", "infogan" if variant in ("infogan", "ac-gan") and "unrolled" not in changed else variant),
+        )
 
 
 def test_codes_of_labelled_samples_are_refused() -> None:

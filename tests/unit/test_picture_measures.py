@@ -97,12 +97,15 @@ def test_labels_are_preserved_by_what_turns_pictures_into_their_images() -> None
     assert label_preserved(finished("pix2pix", "invert", -1.0)) == {
         "label_preserved": 0.8,
         "label_preserved_real": 0.8,
+        "label_preserved_untouched": pytest.approx(0.2),
     }
     assert label_preserved(finished("pix2pix", "invert", 1.0))["label_preserved"] == pytest.approx(0.2)
 
 
 def test_the_generator_back_is_judged_by_its_pictures_turned_into_images() -> None:
     found = label_preserved_both_ways(finished("cyclegan", "invert", -1.0, back=-2.0))
+    untouched = found.pop("label_preserved_untouched")
+    assert untouched == pytest.approx(0.2)
     assert found == {"label_preserved": 0.8, "label_preserved_real": 0.8, "label_preserved_back": 0.8}
     wrong = label_preserved_both_ways(finished("cyclegan", "invert", -1.0, back=2.0))
     assert wrong["label_preserved_back"] == pytest.approx(0.2)

@@ -44,10 +44,16 @@ def test_the_file_that_a_flag_names_beats_the_one_of_the_environment(tmp_path: P
     )
 
 
+def test_without_a_model_and_without_one_that_came_along_it_says_how_to_give_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("service.settings_sources.SHIPPED_MODEL", tmp_path / "stripped")
+    assert complaint({}, {}) == "model is missing: give --model or set CHARWGAN_MODEL; or models, for several"
+
+
 @pytest.mark.parametrize(
     ("flags", "environment", "message"),
     [
-        ({}, {}, "model is missing: give --model or set CHARWGAN_MODEL; or models, for several"),
         ({"model": ""}, {}, "model must be a path, got '' (from --model)"),
         ({"model": "m", "port": 70000}, {}, "port must be between 0 and 65535, got 70000 (from --port): correct it"),
         ({"model": "m", "port": True}, {}, "port must be between 0 and 65535, got True (from --port)"),

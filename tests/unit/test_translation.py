@@ -247,7 +247,6 @@ def test_the_rest_is_refused_with_the_reason() -> None:
     for variant in ("pix2pix", "srgan"):
         assert "under data.unpaired none does" in refusal(variant, **{"data.unpaired": True})
     assert "data.pair must be shrink, got edges" in refusal("srgan", **{"data.pair": "edges"})
-    assert "label_smoothing = 0.9 needs the logistic loss" in refusal("cyclegan", label_smoothing=0.9)
     pairs = data_of("image", "pix2pix")
     assert "variant lapgan is told of no labels" in refusal("lapgan", pairs, **{"data.pair": "edges"})
     for variant, asked in [("mad-gan", {}), ("gan", {"generator.mixture": 3})]:

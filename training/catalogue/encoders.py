@@ -70,6 +70,18 @@ def aae(roles: Roles, config: Config) -> Game:
 def avb(roles: Roles, config: Config) -> Game:
     """Variational autoencoder with codes of any law: the critic is their divergence from N(0, 1)."""
     size = config.model
+    biased = {
+        f"label_smoothing = {config.label_smoothing:g}": config.label_smoothing < 1,
+        f"instance_noise = {config.instance_noise:g}": config.instance_noise > 0,
+        f"penalty = {config.penalty:g}": config.penalty > 0,
+        f"r1 = {config.r1:g}": config.r1 > 0,
+        f"r2 = {config.r2:g}": config.r2 > 0,
+    }
+    if there := [name for name, wanted in biased.items() if wanted]:
+        raise ConfigurationError(
+            f"{there[0]} cannot be had with avb, whose critic is to be the log ratio of two laws itself: it is a part "
+            "of the encoder's loss: leave it out"
+        )
     encoder = ImplicitEncoder(roles.encoder(size.width), size.width, size.latent)
     return games.variational(decoder(roles), encoder, judging_pairs(roles), deviation=config.deviation)
 

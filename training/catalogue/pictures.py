@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -58,12 +59,15 @@ def pix2pix(roles: Roles, config: Config) -> Game:
 def cyclegan(roles: Roles, config: Config) -> Game:
     """Images from pictures and back, with no two that belong together: the way there and back leads home."""
     check_pairs(roles, config)
+    halves = least_squares()
+    # Of the two losses Zhu et al. halve the critic's alone, and weigh the cycle against the whole of the generator's.
+    squares = replace(halves, generator=lambda fake: 2 * halves.generator(fake))
     return games.cycle(
         ResNet(**sizes_of(roles), depth=config.model.depth),
         ResNet(**sizes_of(roles), depth=config.model.depth),
         patch_critic(roles),
         patch_critic(roles),
-        smoothed(least_squares(), config.label_smoothing),
+        smoothed(squares, config.label_smoothing),
         there_and_back=config.cycle,
         identity=config.identity,
         see=sight(config, roles.kind),

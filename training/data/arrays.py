@@ -88,12 +88,14 @@ class Captions:
 
     words: W of the K say whether a word is in the caption, and are the first.  box: whether the last four are the box
     of what it speaks of: left, top, right, bottom, in shares of the side.  train: (N, K).  held_out: (M, K).
+    aspects: what captions say, each in phrases.
     """
 
     words: tuple[str, ...]
     train: NDArray[np.float32]
     held_out: NDArray[np.float32]
     box: bool = False
+    aspects: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return int(self.train.shape[1])
@@ -101,7 +103,7 @@ class Captions:
     @property
     def given(self) -> Words:
         """What says them to a model."""
-        return Words(self.words, self.box)
+        return Words(self.words, self.box, self.aspects)
 
     def chosen(self, seed: int, first: int, n: int) -> NDArray[np.int64]:
         """Of which held-out samples' captions samples first .. first + n - 1 of a seed are asked to be, (n,)."""

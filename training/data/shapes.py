@@ -166,7 +166,7 @@ def open_shapes(config: DataConfig) -> Images:
         kept.labels,
         LABELS,
         (f"Shapes with captions of {len(words)} words, such as: {example}.",),
-        captions=Captions(words, learned, held, config.boxes),
+        captions=Captions(words, learned, held, config.boxes, tuple(ASPECTS[name] for name in aspects)),
     )
 
 

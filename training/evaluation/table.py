@@ -58,6 +58,8 @@ class ScoreTable:
     n: strings in every row and in the held-out reference.  asked: the n that was asked for.  classic: strings of the
     classic column.  nearest: strings whose nearest copy was sought, among nearest_training distinct training strings.
     train: training strings; fitted: those that chains, bits and the classic column used.  length: T.  size: V.
+    membership: how well a critic's scores tell training strings from held-out ones, as the area under the curve of a
+    guess by them: 0.5 not at all, 1 always; None where nobody asked a critic.
     """
 
     rows: tuple[Row, ...]
@@ -73,6 +75,7 @@ class ScoreTable:
     seed: int
     examples: Mapping[str, Any] = field(default_factory=dict)
     histograms: Mapping[str, Any] = field(default_factory=dict)
+    membership: float | None = None
 
     def __getitem__(self, name: str) -> Mapping[str, float | None]:
         """The scores of the row of that name.  Raises KeyError."""
@@ -103,13 +106,19 @@ class ScoreTable:
         """The table that ``to_dict`` wrote.  Raises ValueError if it is not one."""
         try:
             rows = tuple(map(Row.from_dict, tree["rows"]))
-            return cls(**{**{key.name: tree[key.name] for key in fields(cls)}, "rows": rows})
+            told = {key.name: tree[key.name] for key in fields(cls) if key.name != "membership"}
+            return cls(**{**told, "rows": rows, "membership": tree.get("membership")})
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a score table: {error!r}") from error
 
     def notes(self) -> list[str]:
         """What the figures were taken from and how to read them, a sentence each."""
         fewer = f" ({self.asked} were asked for, the smallest set holds {self.n})" if self.n < self.asked else ""
+        member = (
+            [] if self.membership is None
+            else [f"membership: the critic's scores tell training from held-out strings with an AUC of "
+                  f"{self.membership:.3f} (0.5: not at all, 1: always)."]
+        )  # fmt: skip
         part = f" (bits, chains and JS-4 640 from {self.fitted} of them)" if self.fitted < self.train else ""
         return [
             f"{self.n} strings in every row and in the held-out reference{fewer}; {self.train} for training{part}; "
@@ -123,6 +132,7 @@ class ScoreTable:
             "bits rev: of held-out text under a model of the row.",
             "real: JS-n and bits rev are of other lines of the training text (the floor); "
             "all else is of held-out text against the training text.",
+            *member,
         ]
 
     def render(self, width: int = 100) -> RenderableType:

@@ -55,7 +55,8 @@ class Pool(nn.Module):
 
     Half of a batch, as ``mix`` has it, are old ones, and the new ones take their places; until the pool is full all are
     new and enter it.  Shrivastava et al. 2017, section 2.3; of P images, as by Zhu et al. 2017, section 4.
-    kept: (P, C, H, W).  count: of images in it.  On several ranks each has a pool of its own.
+    kept: (P, C, H, W).  count: of images in it.  On several ranks each has a pool of its own.  Where a rule judges a
+    batch in halves, those of the last half enter.
     """
 
     kept: Tensor

@@ -24,7 +24,7 @@ from training.data.resident import one_hot
 from training.evaluation.copies import subsample
 from training.games.semi_supervised import supervised
 from training.layers import Layered
-from training.loop import Draws, Training, play, seed_torch, update_rule
+from training.loop import Draws, Training, pace_at, play, seed_torch, update_rule
 from training.measures import Finished
 from training.networks.roles import Roles
 from training.updates import Alternating
@@ -68,7 +68,9 @@ def supervised_alone(run: Finished) -> nn.Module:
         )
         training = Training.start(game, config, device)
         draws = Draws.of(training, run.data, config, device)
-        played = play(training, Alternating(), draws, precision=config.precision, say=lambda _: None)
+        falling = config.decay == "linear"
+        pace = (lambda: pace_at(training.round / max(run.rounds, 1))) if falling else (lambda: 1.0)
+        played = play(training, Alternating(), draws, precision=config.precision, say=lambda _: None, pace=pace)
         for _ in islice(played, run.rounds):
             pass
     return network

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from training.data.arrays import Images, scaled
+from training.evaluation.copies import subsample
 from training.evaluation.judges import ImagesJudge
 from training.layers import Recogniser
 from training.measures import Finished
@@ -40,8 +41,9 @@ def cluster_accuracy(run: Finished) -> dict[str, float]:
     if data.base or data.train_labels is None or data.held_out_labels is None:
         return {}
     k, names = len(codes), len(data.label_names)
-    read = codes_read(critic, scaled(data.train[: min(SAMPLES, len(data))]), k)
-    named = named_codes(counted(read, data.train_labels[: len(read)], k, names))
+    rows = subsample(len(data), SAMPLES, 0)  # and not the first, which may all be of a few labels
+    read = codes_read(critic, scaled(data.train[rows]), k)
+    named = named_codes(counted(read, data.train_labels[rows], k, names))
     samples = generate(run.generator, SAMPLES, run.config.model.latent)
     made = codes.of_strings(SAMPLE_SEED, 0, SAMPLES)
     return {

@@ -29,13 +29,15 @@ Pictures = NDArray[np.float32]
 def label_preserved(run: Finished) -> dict[str, float]:
     """The share of held-out pictures from which an image is made that has their label, in a classifier's eyes.
 
-    Beside it that of the real images themselves, ``label_preserved_real``, which nothing will exceed by much.
+    Beside it that of the real images themselves, ``label_preserved_real``, which nothing will exceed by much, and that
+    of the pictures as they are, ``label_preserved_untouched``, which is what doing nothing gives.
     """
     if (found := _translated(run)) is None:
         return {}
     sources, made = found
     agreement = _agreement(run)
-    return {"label_preserved": agreement(made), "label_preserved_real": agreement(sources.targets)}
+    of = {"": made, "_real": sources.targets, "_untouched": sources.pictures}
+    return {f"label_preserved{name}": agreement(images) for name, images in of.items()}
 
 
 def label_preserved_both_ways(run: Finished) -> dict[str, float]:

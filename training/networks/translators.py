@@ -19,7 +19,7 @@ from training.networks.image import NORMS, doublings, initialize
 
 HALVED = 2  # times that a ResNet halves the side of an image, at most
 DROPPING = 3  # layers of a U-Net's way up that drop channels
-PATCH = 3  # strided convolutions of a critic of patches, at most: then a patch is about 70 pixels wide
+PATCH = 3  # strided convolutions of a critic of patches, at most: then a patch is 38 pixels wide (theirs: 70)
 
 
 class Translator(Branched):

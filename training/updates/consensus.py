@@ -22,6 +22,8 @@ from training.updates.moves import AverageOverRanks, Draw, Optimizers, Report, a
 Estimator = Literal["unbiased", "biased", "per-sample", "u-statistic"]
 ONE_AT_A_TIME: tuple[Estimator, ...] = ("per-sample", "u-statistic")
 MATCHING = ("semi-supervised-gan",)  # variants whose generators match features by themselves
+# Variants that show a critic the text of another sample of the batch, or images of a pool that batches enter.
+NEIGHBOURLY = ("gan-cls", "gan-int", "gan-int-cls", "gawwn", "cyclegan")
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def check_samples_apart(config: Config, game: Game) -> None:
         "critic.minibatch_discrimination": config.critic.minibatch_discrimination,
         "feature_matching": config.feature_matching or config.variant in MATCHING,
         "unrolled": config.unrolled > 0,
+        f"variant = {config.variant}": config.variant in NEIGHBOURLY,
     }
     if there := [name for name, has in together.items() if has]:
         raise ConfigurationError(
