@@ -18,8 +18,9 @@ TOP = """\
 Written by `charwgan variants --page docs/variants.md` from the catalogue (`training/catalogue/`), where each variant is
 one function, and from `variants.json`, whose figures `python benchmarks/variants.py` measures: change those, not this
 page. Every figure is of one short run on one processor, in networks, steps and rounds that all share
-(`benchmarks/variants.toml`) unless its command says otherwise. So a figure says that a variant works, and not how well
-it does when it is given more time; and a baseline is played in the same way for as many rounds.
+(`benchmarks/variants.toml`) unless its command says otherwise. So a figure says what a short run gave, bar held or
+not, and not how well a variant does when it is given more time; and a baseline is played in the same way for as many
+rounds.
 
 Lines are those of code in the variant's function. A game with other players than a generator and a critic is a further
 file of `training/games/`. What may be added to any of them (moving average, spectral norm, R1, packs, instance noise,

@@ -44,6 +44,8 @@ def test_without_torch_it_generates_scores_and_says_what_training_needs(
     assert probe.returncode != 0, "torch came along"
     generated = call(environment, tmp_path, "generate", "--model", tiny_model, "-n", "3", "--seed", "1")
     assert (generated.returncode, len(generated.stdout.splitlines())) == (0, 3), generated.stderr
+    shipped = call(environment, tmp_path, "generate", "-n", "3", "--seed", "1", "--label", "it_IT")
+    assert (shipped.returncode, len(shipped.stdout.splitlines())) == (0, 3), shipped.stderr
     refused = call(environment, tmp_path, "train", "builtin:names")
     assert refused.returncode == 1
     assert "pip install '.[train]'" in refused.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,21 @@ def test_every_variant_has_a_row_and_a_part_of_the_page_whether_it_was_measured_
     assert f"| {entry.summary} |" in row
     assert f"| {lines_of(entry.build)} | {', '.join(entry.kinds)} | {NOT_MEASURED} |" in row
     assert f"\n## {name}\n" in page
+
+
+def test_figures_are_those_of_the_experiments_as_they_stand() -> None:
+    specification = importlib.util.spec_from_file_location("variants", DOCS.parent / "benchmarks" / "variants.py")
+    assert specification is not None
+    assert specification.loader is not None
+    variants = importlib.util.module_from_spec(specification)
+    sys.modules["variants"] = variants
+    specification.loader.exec_module(variants)
+    for name, told in FIGURES.items():
+        experiment = variants.EXPERIMENTS[name]
+        keys = {"variant": name, **experiment.keys, **experiment.own}
+        assert told["command"] == variants.command(experiment.source, keys), f"measure it again: --only {name}"
+        assert told["score"] == experiment.score
+        assert told["baseline"]["name"] == experiment.baseline.name
 
 
 def test_figures_are_of_variants_that_there_are_with_the_pictures_that_they_name() -> None:

@@ -69,7 +69,14 @@ def aae(roles: Roles, config: Config) -> Game:
 )
 def avb(roles: Roles, config: Config) -> Game:
     """Variational autoencoder with codes of any law: the critic is their divergence from N(0, 1)."""
+    check_unbent(config)
     size = config.model
+    encoder = ImplicitEncoder(roles.encoder(size.width), size.width, size.latent)
+    return games.variational(decoder(roles), encoder, judging_pairs(roles), deviation=config.deviation)
+
+
+def check_unbent(config: Config) -> None:
+    """Raises ConfigurationError for what makes another critic the best one than the log ratio of two laws."""
     biased = {
         f"label_smoothing = {config.label_smoothing:g}": config.label_smoothing < 1,
         f"instance_noise = {config.instance_noise:g}": config.instance_noise > 0,
@@ -82,8 +89,6 @@ def avb(roles: Roles, config: Config) -> Game:
             f"{there[0]} cannot be had with avb, whose critic is to be the log ratio of two laws itself: it is a part "
             "of the encoder's loss: leave it out"
         )
-    encoder = ImplicitEncoder(roles.encoder(size.width), size.width, size.latent)
-    return games.variational(decoder(roles), encoder, judging_pairs(roles), deviation=config.deviation)
 
 
 def decoder(roles: Roles) -> Branched:
