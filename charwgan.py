@@ -67,16 +67,14 @@ def generate(
     """
     import secrets
 
+    from model.artifact import SHIPPED_MODEL
     from model.generation import Given, kind_of, part_of, samples, strings
     from model.terminal import as_shown, ending_tidily, write_lines
     from model.writing import check_suffix, write_texts
     from service import fetching
 
-    if model is None and url is None:
-        from model.artifact import SHIPPED_MODEL
-
+    if along := model is None and url is None:
         model = SHIPPED_MODEL
-        click.echo(f"from {model.name}, which comes with charwgan: --model takes another", err=True)
     if url is not None and threads is not None:
         raise click.UsageError("--threads does not go with --url: the service has its own")
     of_text = url is not None or model is None or kind_of(model) == "text"
@@ -95,6 +93,8 @@ def generate(
         assert model is not None
         asked = (model, threads, drawn, first, n, label)
         slices = strings(*asked) if of_text else samples(*asked, out, given)
+    if along:
+        click.echo(f"from {SHIPPED_MODEL.name}, which comes with charwgan: --model takes another", err=True)
     if seed is None:
         click.echo(f"seed {drawn}", err=True)
     with ending_tidily():

@@ -17,7 +17,8 @@ from model.labels import Labels
 from model.latents import latents
 from model.novelty import HASHES, Novelty
 from model.text import Critic, Generator, labelled
-from training.export import _Logits, graph_of
+from training.export import _Logits
+from training.model_files import graph_of
 
 ALPHABET = Alphabet("abcdef", 8)
 LETTERS = {"de": "ab", "fr": "cd", "it": "ef"}

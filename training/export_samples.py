@@ -20,7 +20,7 @@ from training.catalogue import make_game
 from training.conditions import without
 from training.configuration import Config
 from training.data.arrays import Units
-from training.export import OPSET, as_json, graph_of, read_metrics, weights_of
+from training.model_files import OPSET, as_json, graph_of, read_metrics, weights_of
 from training.networks.roles import Roles
 from training.runs import read_json
 from training.sample_card import sample_card

@@ -79,7 +79,7 @@ def finite_difference_penalty(
 
 def r1(critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float) -> Tensor:
     """Penalise slopes at real samples (N, ...): weight/2 * mean of ||grad||_2^2.  Mescheder et al. 2018, Eq. 9."""
-    return 0.5 * weight * squared_slope(critic, real).mean()
+    return 0.5 * weight * squared_slope(critic, real.detach()).mean()
 
 
 def r2(critic: Judge, real: Tensor, fake: Tensor, mix: Tensor, *, weight: float, through: bool = False) -> Tensor:
@@ -101,6 +101,7 @@ def between(real: Tensor, fake: Tensor, mix: Tensor, *, through: bool = False) -
     # One weight a sample: any other shape would be broadcast over the axes of the data, in silence.
     if mix.shape != real.shape[:1]:
         raise ValueError(f"mix must have one weight a sample, ({len(real)},), got {tuple(mix.shape)}")
+    real = real.detach()
     # Autocast makes the fake in half the precision of the real samples.
     fake = (fake if through else fake.detach()).to(real.dtype)
     return torch.lerp(fake, real, mix.to(real.dtype).view(-1, *[1] * (real.dim() - 1)))

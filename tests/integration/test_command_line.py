@@ -41,7 +41,7 @@ def test_every_verb_explains_itself(run: Run, verb: str) -> None:
         (["train", "x.txt", "--variant", "wgan-pg"], "wgan-gp"),
         (["train"], "builtin:names"),
         (["train", "--resume"], "--run"),
-        (["generate"], "--model"),
+        (["generate", "--caption", "red"], "--caption"),
         (["generate", "--model", "m", "-n", "0"], "-n"),
         (["generate", "--model", "m", "--shard", "0/2"], "--seed"),
         (["generate", "--model", "m", "--seed", "1", "--shard", "2/2"], "from 0 to K - 1"),

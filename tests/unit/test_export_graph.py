@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from model.errors import ArtifactError
-from training.export import OPSET, _check_graph
+from training.model_files import OPSET, check_graph
 
 EXAMPLE = torch.arange(12.0).view(3, 4)  # the three samples that a graph is traced with
 
@@ -36,23 +36,23 @@ def graph(*nodes: onnx.NodeProto, **constants: np.ndarray) -> bytes:
 
 
 def test_a_graph_that_computes_the_network_passes() -> None:
-    _check_graph(graph(helper.make_node("Identity", ["x"], ["y"])), Plain(), EXAMPLE, "x")
+    check_graph(graph(helper.make_node("Identity", ["x"], ["y"])), Plain(), EXAMPLE, "x")
 
 
 def test_a_graph_that_holds_the_number_it_was_traced_with_is_refused() -> None:
     reshape = helper.make_node("Reshape", ["x", "shape"], ["y"])
     with pytest.raises(ArtifactError, match="cannot be run for N = 1"):
-        _check_graph(graph(reshape, shape=np.array([3, 4])), Plain(), EXAMPLE, "x")
+        check_graph(graph(reshape, shape=np.array([3, 4])), Plain(), EXAMPLE, "x")
 
 
 def test_a_graph_whose_result_would_only_fit_by_broadcasting_is_refused() -> None:
     add = helper.make_node("Add", ["x", "zeros"], ["y"])
     with pytest.raises(ArtifactError, match=r"gives \(3, 4\) for N = 1, the network \(1, 4\)"):
-        _check_graph(graph(add, zeros=np.zeros((3, 4), dtype=np.float32)), Plain(), EXAMPLE, "x")
+        check_graph(graph(add, zeros=np.zeros((3, 4), dtype=np.float32)), Plain(), EXAMPLE, "x")
 
 
 @pytest.mark.parametrize(("many", "told"), [(1, "N = 1"), (4, "N = 7")])
 def test_a_difference_for_any_number_of_samples_is_refused(many: int, told: str) -> None:
     identity = graph(helper.make_node("Identity", ["x"], ["y"]))
     with pytest.raises(ArtifactError, match=f"differs from the network by .* for {told}, bound"):
-        _check_graph(identity, Plain(many=many), EXAMPLE, "x")
+        check_graph(identity, Plain(many=many), EXAMPLE, "x")

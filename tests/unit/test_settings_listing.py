@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from settings_files import ADMIN_KEY, MODEL, complaint, secret_file, toml
 
 import charwgan
+from model.artifact import SHIPPED_MODEL
 from model.errors import ConfigurationError
 from service.settings import Settings
 from service.settings_listing import listing, passed_over, settings_table, to_text
@@ -58,8 +59,13 @@ def test_the_listing_has_the_value_and_origin_of_every_setting(tmp_path: Path) -
     assert rows["host"] == {"value": "127.0.0.1", "origin": "default"}
     assert rows["keys"] == {"value": "********", "origin": str(path)}
     assert rows["keys_file"] == {"value": str(path), "origin": "CHARWGAN_KEYS_FILE"}
-    assert rows["model"] == {"value": None, "origin": "not given: --model, or CHARWGAN_MODEL"}
+    assert rows["model"] == {"value": str(SHIPPED_MODEL), "origin": "the package, since none is named"}
     assert "port                1" in to_text(rows)
+
+
+def test_a_model_that_is_missing_is_listed_with_how_to_give_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("service.settings_sources.SHIPPED_MODEL", tmp_path / "stripped")
+    assert listing({}, {})["model"] == {"value": None, "origin": "not given: --model, or CHARWGAN_MODEL"}
 
 
 def test_the_table_has_a_row_for_every_setting_with_default_bound_and_meaning() -> None:

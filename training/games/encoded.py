@@ -18,7 +18,7 @@ from model.text import Generator as TextGenerator
 from training.conditions import beside, without
 from training.divergences import Divergence
 from training.game import Batch, Game, Terms
-from training.games.two_player import CriticTerm, See, mixes, plainly
+from training.games.two_player import CriticTerm, See, judged, mixes, plainly
 from training.networks.encoders import drawn
 
 Objective = Callable[[Batch], Terms]
@@ -53,9 +53,7 @@ class Judging:
 
         def objective(batch: Batch) -> Terms:
             real, fake = (self.see(side, batch) for side in sides(batch))
-            both = (
-                (self.critic(real), self.critic(fake)) if self.apart else self.critic(torch.cat([real, fake])).chunk(2)
-            )
+            both = judged(self.critic, real, fake, apart=self.apart)
             terms = {self.divergence.name: self.divergence.critic(*both)}
             for name, term in self.critic_terms.items():
                 terms[name] = term(self.critic, real, fake, mixes(batch, len(real)))

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import log
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -19,7 +18,7 @@ from model.branches import Branched
 from training.conditions import without
 from training.divergences import Divergence
 from training.game import Batch, Game, Terms
-from training.games.two_player import CriticTerm, See, mixes, plainly
+from training.games.two_player import CriticTerm, See, judged, mixes, plainly
 from training.layers import Recogniser
 
 Miss = Callable[[Tensor, Batch], Terms]
@@ -47,15 +46,9 @@ def informed(
     def seen(samples: Tensor, batch: Batch) -> Tensor:
         return see(without(samples, generator.labels), batch)
 
-    def features(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        if apart:
-            return critic.features(real), critic.features(fake)
-        both = critic.features(torch.cat([real, fake]))
-        return both[: len(real)], both[len(real) :]
-
     def critic_objective(batch: Batch) -> Terms:
         real, fake = seen(batch.real, batch), seen(generator(batch.latent), batch)
-        of_real, of_fake = features(real, fake)
+        of_real, of_fake = judged(critic.features, real, fake, apart=apart)
         terms = {divergence.name: divergence.critic(critic.read(of_real), critic.read(of_fake))}
         terms |= miss(critic.recognise(of_fake), batch)
         if miss_real:

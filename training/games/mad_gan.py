@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import torch
@@ -19,7 +20,7 @@ from model.branches import Branched
 from model.text import log_odds
 from training.divergences import Divergence, softmax_critic, softmax_generator
 from training.game import Batch, Game, Terms
-from training.games.two_player import CriticTerm, See, mixes, plainly, two_player
+from training.games.two_player import CriticTerm, See, judged, mixes, plainly, two_player
 
 TINY = 1e-8  # beside the length of a feature vector, which may be 0
 
@@ -45,10 +46,7 @@ def mad_gan(
     """
     k, odds = generator.branches, LogOdds(discriminator)
 
-    def judge(*classes: Tensor) -> list[Tensor]:
-        if apart:
-            return [discriminator(samples) for samples in classes]
-        return list(discriminator(torch.cat(classes)).chunk(len(classes)))
+    judge = partial(judged, discriminator, apart=apart)
 
     def critic_objective(batch: Batch) -> Terms:
         real, fakes = see(batch.real, batch), of_each(generator, batch, see)

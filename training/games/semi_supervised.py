@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, softplus
 
 from training.data.few import FewLabelled, parted
 from training.game import Batch, Game, Terms
-from training.games.two_player import CriticTerm, See, mixes, plainly
+from training.games.two_player import CriticTerm, See, judged, mixes, plainly
 
 
 def semi_supervised(
@@ -45,15 +45,10 @@ def semi_supervised(
     features_of = cast(Callable[[Tensor], Tensor], classifier.features)
     evidence = Evidence(classifier)
 
-    def judge(*parts: Tensor) -> list[Tensor]:
-        if apart:
-            return [classifier(samples) for samples in parts]
-        return list(classifier(torch.cat(parts)).chunk(len(parts)))
-
     def critic_objective(batch: Batch) -> Terms:
         *both, marks = parted(batch.real, labels)
         few, real, fake = (see(samples, batch) for samples in (both[1], both[0], generator(batch.latent)))
-        of_few, *others = judge(few, real, fake)
+        of_few, *others = judged(classifier, few, real, fake, apart=apart)
         z_real, z_fake = (logits.logsumexp(dim=1) for logits in others)
         terms = {
             "labels": cross_entropy(of_few, marks),

@@ -27,6 +27,14 @@ def mixes(batch: Batch, seen: int) -> Tensor:
     return batch.mix[:: len(batch.mix) // seen]
 
 
+def judged(judge: Callable[[Tensor], Tensor], *parts: Tensor, apart: bool) -> list[Tensor]:
+    """What a critic gives of each of several parts.  apart: each in a batch of its own, which batch norm needs."""
+    if apart:
+        return [judge(part) for part in parts]
+    # One forward over all is faster, and the same for a critic that keeps samples apart.
+    return list(torch.split(judge(torch.cat(parts)), [len(part) for part in parts]))
+
+
 def two_player(
     generator: nn.Module,
     critic: nn.Module,
@@ -42,21 +50,14 @@ def two_player(
     """A round is n_critic moves of the critic and one of the generator.
 
     critic_terms: what the critic minimises besides the divergence, by name.  project: follows each of its moves.
-    apart: whether it judges real and fake in batches of their own, which batch norm needs.
+    apart: as for ``judged``.
     see: what the critic is shown of samples; terms are of that too, and of one ``mix`` for each.
     turns_of: as in ``Game``.
     """
 
-    def judge(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        if apart:
-            return critic(real), critic(fake)
-        # One forward over both is faster than two, and the same for a critic that keeps samples apart.
-        scores: tuple[Tensor, Tensor] = critic(torch.cat([real, fake])).chunk(2)
-        return scores
-
     def critic_objective(batch: Batch) -> Terms:
         real, fake = see(batch.real, batch), see(generator(batch.latent), batch)
-        terms = {divergence.name: divergence.critic(*judge(real, fake))}
+        terms = {divergence.name: divergence.critic(*judged(critic, real, fake, apart=apart))}
         for name, term in (critic_terms or {}).items():
             terms[name] = term(critic, real, fake, mixes(batch, len(real)))
         return terms

@@ -63,7 +63,6 @@ def test_model_names_one_that_is_served_and_the_key_comes_from_the_environment(
     [
         (["--url", "127.0.0.1:8000"], "http://HOST:PORT"),
         (["--url", "http://127.0.0.1:8000", "--threads", "2"], "--threads"),
-        ([], "--url"),
     ],
 )
 def test_wrong_use_of_url_exits_with_2_and_one_line(run: Run, arguments: list[str], named: str) -> None:
