@@ -1,4 +1,4 @@
-"""Games of two numbers, whose every step is known: bilinear and Dirac-GAN."""
+"""Games of two numbers, whose every step is known, bilinear and Dirac-GAN; and a critic that is watched."""
 
 from __future__ import annotations
 
@@ -88,3 +88,16 @@ def play(game: Game, rule: UpdateRule, steps: int = STEPS, draw: Callable[[], Ba
     for _ in range(steps):
         rule.play_round(game, optimizers, draw)
     return position(game)
+
+
+class Watched(nn.Module):
+    """Scores by the sum, and remembers what it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+        self.seen: list[Tensor] = []
+
+    def forward(self, samples: Tensor) -> Tensor:
+        self.seen.append(samples.detach())
+        return self.weight * samples.flatten(1).sum(dim=1)

@@ -56,10 +56,12 @@ class Layered(nn.Module):
         return self.read(self.features(samples))
 
 
-def marked(generator: Branched, latent: Tensor) -> Tensor:
-    """What a critic takes of a generator's samples: with the labels that they were asked to be of, if it has any."""
-    samples = generator.chosen(generator.outputs(latent), latent)
-    return beside(samples, latent[:, generator.latent :]) if generator.labels else samples
+class Marked(Branched):
+    """A generator of what a critic takes: samples with the labels that they were asked to be of, if it has any."""
+
+    def forward(self, latent: Tensor) -> Tensor:
+        samples = self.chosen(self.outputs(latent), latent)
+        return beside(samples, latent[:, self.latent :]) if self.labels else samples
 
 
 class MinibatchDiscrimination(nn.Module):

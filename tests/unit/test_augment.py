@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from captured_rounds import Rounds
+from small_games import Watched
 from small_runs import (
     assert_same,
     begin,
@@ -152,19 +153,6 @@ def test_they_come_in_the_order_in_which_they_are_asked_for_and_in_full_precisio
     assert augmented(images().double(), ALL).dtype == torch.float64
 
 
-class Watched(nn.Module):
-    """Scores by the sum, and remembers what it was shown."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(()))
-        self.seen: list[Tensor] = []
-
-    def forward(self, samples: Tensor) -> Tensor:
-        self.seen.append(samples)
-        return self.weight * samples.flatten(1).sum(dim=1)
-
-
 class Same(nn.Module):
     """Makes one image for all latents."""
 
@@ -181,7 +169,7 @@ def test_real_and_generated_images_are_seen_by_one_law_each_with_its_own_draw() 
     image, critic, n = images(1)[0], Watched(), 2000
     batch = Batch(image.expand(n, -1, -1, -1), torch.zeros(n, 3), torch.zeros(n))
     two_player(Same(image), critic, wasserstein, see=sight(configured(augment=ALL), "image")).loss("critic", batch)
-    real, fake = critic.seen[0].detach().chunk(2)
+    real, fake = critic.seen[0].chunk(2)
     assert not torch.equal(real, fake)
     for moment in (lambda x: x.mean(dim=0), lambda x: x.square().mean(dim=0)):
         spread = (real.var(dim=0) + real.square().var(dim=0) + 0.01).sqrt() * (2 / n) ** 0.5

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_games import Watched
 from small_runs import configured, data_of
 from torch import Tensor, nn
 
@@ -33,19 +34,6 @@ class Same(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         return self.at.expand(len(latent), *self.at.shape)
-
-
-class Watched(nn.Module):
-    """Scores by the sum, and remembers what it was shown."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(()))
-        self.seen: list[Tensor] = []
-
-    def forward(self, samples: Tensor) -> Tensor:
-        self.seen.append(samples.detach())
-        return self.weight * samples.flatten(1).sum(dim=1)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -114,13 +114,8 @@ class ScoreTable:
     def notes(self) -> list[str]:
         """What the figures were taken from and how to read them, a sentence each."""
         fewer = f" ({self.asked} were asked for, the smallest set holds {self.n})" if self.n < self.asked else ""
-        member = (
-            [] if self.membership is None
-            else [f"membership: the critic's scores tell training from held-out strings with an AUC of "
-                  f"{self.membership:.3f} (0.5: not at all, 1: always)."]
-        )  # fmt: skip
         part = f" (bits, chains and JS-4 640 from {self.fitted} of them)" if self.fitted < self.train else ""
-        return [
+        notes = [
             f"{self.n} strings in every row and in the held-out reference{fewer}; {self.train} for training{part}; "
             f"T = {self.length}, V = {self.size}, seed {self.seed}.",
             "JS-n: Jensen-Shannon divergence of n-grams to held-out text in bits, with padding (pad) and without "
@@ -132,8 +127,11 @@ class ScoreTable:
             "bits rev: of held-out text under a model of the row.",
             "real: JS-n and bits rev are of other lines of the training text (the floor); "
             "all else is of held-out text against the training text.",
-            *member,
         ]
+        if self.membership is not None:
+            area = f"{self.membership:.3f} (0.5: not at all, 1: always)"
+            notes.append(f"membership: the critic's scores tell training from held-out strings with an AUC of {area}.")
+        return notes
 
     def render(self, width: int = 100) -> RenderableType:
         """For a rich console of that many columns: one block, or several where they do not fit side by side."""

@@ -18,9 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from model.branches import Branched
 from training.conditions import Conditions, without
-from training.layers import Layered, marked
+from training.layers import Layered, Marked
 from training.networks.image import NORMS, doublings, initialize
 
 BOX = 4  # numbers that are a box
@@ -105,7 +104,7 @@ def _everywhere(rows: Tensor, side: int) -> Tensor:
     return rows[:, :, None, None].expand(-1, -1, side, side)
 
 
-class WhatWhereGenerator(Branched):
+class WhatWhereGenerator(Marked):
     """Latents (N, Z + K) to what a critic takes, (N, C + K, S, S): the image, its words and its box.
 
     Around the box: noise beside the text in its box, as convolutions see that.  In the box: a patch made of noise and
@@ -136,9 +135,6 @@ class WhatWhereGenerator(Branched):
         return torch.cat(
             [self.around(torch.cat([self.noise(noise), seen], dim=1)), place(patch, box, self.grid)], dim=1
         )
-
-    def forward(self, latent: Tensor) -> Tensor:
-        return marked(self, latent)
 
 
 class WhatWhereCritic(Layered):

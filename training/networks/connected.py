@@ -9,14 +9,14 @@ from typing import Unpack, cast
 
 from torch import Tensor, nn
 
-from model.branches import Branched, Further, Heads
-from training.layers import marked
+from model.branches import Further, Heads
+from training.layers import Marked
 from training.networks.points import hidden_layers
 
 DEPTH, WIDER = 4, 8  # hidden layers, and their width in W: 512 at a W of 64, as in the paper
 
 
-class Generator(Branched):
+class Generator(Marked):
     """Latents (N, Z + K) to images (N, C, S, S) in [-1, 1], with the labels after them where there are any.
 
     Several generators share all layers but the last.
@@ -44,6 +44,3 @@ class Generator(Branched):
     def hidden(self, latent: Tensor) -> Tensor:
         """What the shared layers give, (N, 8 W)."""
         return cast(Tensor, self.layers(latent))
-
-    def forward(self, latent: Tensor) -> Tensor:
-        return marked(self, latent)

@@ -12,9 +12,9 @@ from typing import Unpack, cast
 from torch import Tensor, nn
 
 from model import blocks
-from model.branches import Branched, Further, Heads, VirtualBatchNorm
+from model.branches import Further, Heads, VirtualBatchNorm
 from model.errors import ConfigurationError
-from training.layers import Layered, marked
+from training.layers import Layered, Marked
 
 NORMS = {**blocks.NORMS, "batch": nn.BatchNorm2d}
 
@@ -31,7 +31,7 @@ def doublings(shape: tuple[int, ...]) -> int:
     return count
 
 
-class Generator(Branched):
+class Generator(Marked):
     """Latents (N, Z + K) to images (N, C, S, S) in [-1, 1].
 
     With labels, to what a critic takes, (N, C + K, S, S): the image and the label that it was asked to be of.
@@ -75,9 +75,6 @@ class Generator(Branched):
     def hidden(self, latent: Tensor) -> Tensor:
         """What the shared layers give, (N, C, H, W) of some size."""
         return cast(Tensor, self.blocks(self.expand(latent)))
-
-    def forward(self, latent: Tensor) -> Tensor:
-        return marked(self, latent)
 
 
 class Critic(Layered):

@@ -8,8 +8,8 @@ from typing import Unpack, cast
 from torch import Tensor, nn
 
 from model.blocks import NORMS
-from model.branches import Branched, Further, Heads
-from training.layers import Layered, marked
+from model.branches import Further, Heads
+from training.layers import Layered, Marked
 
 
 def hidden_layers(
@@ -23,7 +23,7 @@ def hidden_layers(
     return layers
 
 
-class Generator(Branched):
+class Generator(Marked):
     """Latents (N, Z + K) to points (N, D).  Several generators share all hidden layers but the last.
 
     With labels, to what a critic takes, (N, D + K): the point and the label that it was asked to be of.
@@ -51,9 +51,6 @@ class Generator(Branched):
     def hidden(self, latent: Tensor) -> Tensor:
         """What the shared layers give, (N, width)."""
         return cast(Tensor, self.layers(latent))
-
-    def forward(self, latent: Tensor) -> Tensor:
-        return marked(self, latent)
 
 
 class Critic(Layered):

@@ -15,8 +15,8 @@ from typing import Unpack, cast
 from torch import Tensor, nn
 
 from model.blocks import RESIDUAL, Norm
-from model.branches import Branched, Further, Heads
-from training.layers import Layered, marked
+from model.branches import Further, Heads
+from training.layers import Layered, Marked
 from training.networks.image import NORMS, doublings
 
 BLOCKS = 33
@@ -36,7 +36,7 @@ class Bottleneck(nn.Module):
         return x + RESIDUAL * cast(Tensor, self.branch(x))
 
 
-class Generator(Branched):
+class Generator(Marked):
     """Latents (N, Z + K) to images (N, C, S, S) in [-1, 1], with the labels after them where there are any.
 
     Several generators share all but the last block and the last convolution.
@@ -66,9 +66,6 @@ class Generator(Branched):
     def hidden(self, latent: Tensor) -> Tensor:
         """What the shared layers give, (N, W, S, S)."""
         return cast(Tensor, self.layers(latent))
-
-    def forward(self, latent: Tensor) -> Tensor:
-        return marked(self, latent)
 
 
 class Critic(Layered):
