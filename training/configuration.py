@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from model.errors import ConfigurationError
 
 
 class Frozen(BaseModel):
     """Immutable; unknown keys and numbers that are not finite are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def refuse(asked: Mapping[str, bool], why: str) -> None:
+    """Raises ConfigurationError naming the first of what is asked for, by its key, and why it cannot be had."""
+    for key, wanted in asked.items():
+        if wanted:
+            raise ConfigurationError(f"{key} cannot be had with {why}")
 
 
 class DataConfig(Frozen):

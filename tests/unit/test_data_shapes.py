@@ -122,10 +122,10 @@ def test_a_caption_is_a_sentence_and_its_row_says_the_same(captioned: Images) ->
     assert sentence({"colour": "blue", "shape": "cross"}) == "a blue cross"
     captions = captioned.captions
     assert captions is not None
-    told = said(captions.held_out[:200], captions.words)
+    told = said(captions.held_out[:200], captions.given.words)
     for i in range(200):
         words = sentence({name: ASPECTS[name][positions[i]] for name, positions in told.items()})
-        assert np.array_equal(word_rows([words], captions.words)[0], captions.held_out[i])
+        assert np.array_equal(word_rows([words], captions.given.words)[0], captions.held_out[i])
     assert "in the middle" in sentence({"shape": "circle", "place": "middle"})
 
 
@@ -152,7 +152,7 @@ def test_samples_stand_beside_their_captions(captioned: Images) -> None:
 def test_boxes_stand_after_the_words_and_say_size_and_place(boxed: Images) -> None:
     captions = boxed.captions
     assert captions is not None
-    assert captions.words == (*COLOURS, *OUTSIDE)
+    assert captions.given.words == (*COLOURS, *OUTSIDE)
     assert boxed.shape == (3 + 10 + 4, 8, 8)
     boxes = captions.train[:, 10:]
     assert (boxes[:, :2] < boxes[:, 2:]).all()
@@ -173,7 +173,7 @@ def test_labels_are_colour_and_shape(captioned: Images) -> None:
     captions = captioned.captions
     assert captions is not None
     assert captioned.train_labels is not None
-    told = said(captions.train, captions.words)
+    told = said(captions.train, captions.given.words)
     names = [
         f"{ASPECTS['colour'][c]} {ASPECTS['shape'][s]}" for c, s in zip(told["colour"], told["shape"], strict=True)
     ]

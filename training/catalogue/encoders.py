@@ -10,7 +10,7 @@ from model.branches import Branched
 from model.errors import ConfigurationError
 from training.catalogue.entry import variant
 from training.catalogue.playing import DCGAN_STEPS, judged_apart, slope_terms
-from training.configuration import Config
+from training.configuration import Config, refuse
 from training.cures import sight
 from training.data.dataset import Kind
 from training.divergences import non_saturating, smoothed
@@ -84,11 +84,10 @@ def check_unbent(config: Config) -> None:
         f"r1 = {config.r1:g}": config.r1 > 0,
         f"r2 = {config.r2:g}": config.r2 > 0,
     }
-    if there := [name for name, wanted in biased.items() if wanted]:
-        raise ConfigurationError(
-            f"{there[0]} cannot be had with avb, whose critic is to be the log ratio of two laws itself: it is a part "
-            "of the encoder's loss: leave it out"
-        )
+    refuse(
+        biased,
+        "avb, whose critic is to be the log ratio of two laws itself: it is a part of the encoder's loss: leave it out",
+    )
 
 
 def decoder(roles: Roles) -> Branched:
@@ -98,11 +97,8 @@ def decoder(roles: Roles) -> Branched:
         f"generator.mixture = {config.generator.mixture}": config.generator.mixture > 1,
         f"data.pair = {config.data.pair}": roles.pictures,
     }
-    if there := [name for name, wanted in more.items() if wanted]:
-        raise ConfigurationError(
-            f"{there[0]} cannot be had with {config.variant}: samples would be made of more than the latent that its "
-            "encoder finds: leave it out"
-        )
+    why = "samples would be made of more than the latent that its encoder finds: leave it out"
+    refuse(more, f"{config.variant}: {why}")
     return roles.generator()
 
 

@@ -12,7 +12,7 @@ from model.errors import ConfigurationError
 from training.catalogue.entry import variant
 from training.catalogue.playing import DCGAN_STEPS, slope_terms
 from training.conditions import without
-from training.configuration import Config
+from training.configuration import Config, refuse
 from training.cures import sight
 from training.divergences import least_squares, non_saturating, smoothed
 from training.game import Game
@@ -159,8 +159,5 @@ def check_plain(config: Config) -> None:
         f"generator.mixture = {config.generator.mixture}": config.generator.mixture > 1,
         "generator.virtual_batch_norm": config.generator.virtual_batch_norm,
     }
-    if there := [name for name, wanted in unfit.items() if wanted]:
-        raise ConfigurationError(
-            f"{there[0]} cannot be had with variant {config.variant}: each of its images is made from another and "
-            "judged with that, and so they are not to differ from one another: leave it out"
-        )
+    why = "each of its images is made from another and judged with that, and so they are not to differ from one another"
+    refuse(unfit, f"variant {config.variant}: {why}: leave it out")

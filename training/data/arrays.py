@@ -86,24 +86,15 @@ class Units:
 class Captions:
     """What each sample is learned under where that is more than a label: a row of K numbers.
 
-    words: W of the K say whether a word is in the caption, and are the first.  box: whether the last four are the box
-    of what it speaks of: left, top, right, bottom, in shares of the side.  train: (N, K).  held_out: (M, K).
-    aspects: what captions say, each in phrases.
+    given: what they say, in which words, and whether a box follows.  train: (N, K).  held_out: (M, K).
     """
 
-    words: tuple[str, ...]
+    given: Words
     train: NDArray[np.float32]
     held_out: NDArray[np.float32]
-    box: bool = False
-    aspects: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return int(self.train.shape[1])
-
-    @property
-    def given(self) -> Words:
-        """What says them to a model."""
-        return Words(self.words, self.box, self.aspects)
 
     def chosen(self, seed: int, first: int, n: int) -> NDArray[np.int64]:
         """Of which held-out samples' captions samples first .. first + n - 1 of a seed are asked to be, (n,)."""

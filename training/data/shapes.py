@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from model.given import Captions as Words
 from model.given import word_rows
 from model.latents import uniforms
 from training.data.arrays import Captions, Images, scaled
@@ -166,7 +167,7 @@ def open_shapes(config: DataConfig) -> Images:
         kept.labels,
         LABELS,
         (f"Shapes with captions of {len(words)} words, such as: {example}.",),
-        captions=Captions(words, learned, held, config.boxes, tuple(ASPECTS[name] for name in aspects)),
+        captions=Captions(Words(words, config.boxes, tuple(ASPECTS[name] for name in aspects)), learned, held),
     )
 
 

@@ -34,8 +34,8 @@ def caption_accuracy(run: Finished) -> dict[str, float]:
     captions, data = _captions(run), run.data
     if captions is None or not isinstance(data, Images) or not isinstance(run.judge, ImagesJudge):
         return {}
-    words = len(captions.words)
-    told = said(captions.held_out[:, :words], captions.words)
+    words = len(captions.given.words)
+    told = said(captions.held_out[:, :words], captions.given.words)
     asked = {name: positions[captions.chosen(SAMPLE_SEED, 0, SAMPLES)] for name, positions in told.items()}
     layout = _layout_classifier(data, captions) if "place" in told else None
     made = shown(_samples(run, captions), run.judge, layout)
@@ -65,7 +65,9 @@ def shown(images: NDArray[np.float32], judge: ImagesJudge, layout: Classifier | 
 
 def _layout_classifier(data: Images, captions: Captions) -> Classifier:
     """A classifier of size and place together."""
-    parts = (said(rows[:, : len(captions.words)], captions.words) for rows in (captions.train, captions.held_out))
+    parts = (
+        said(rows[:, : len(captions.given.words)], captions.given.words) for rows in (captions.train, captions.held_out)
+    )
     labels = [(part["size"] * len(ASPECTS["place"]) + part["place"]).astype(np.uint16) for part in parts]
     names = tuple(f"{size} {place}" for size in ASPECTS["size"] for place in ASPECTS["place"])
     of_layout = replace(
@@ -81,9 +83,9 @@ def box_overlap(run: Finished) -> dict[str, float]:
     box of another.
     """
     captions, data = _captions(run), run.data
-    if captions is None or not captions.box or not isinstance(data, Images):
+    if captions is None or not captions.given.box or not isinstance(data, Images):
         return {}
-    boxes = captions.held_out[:, len(captions.words) :]
+    boxes = captions.held_out[:, len(captions.given.words) :]
     asked, found = boxes[captions.chosen(SAMPLE_SEED, 0, SAMPLES)], filled(_samples(run, captions))
     return {
         "box_overlap": float(overlaps(asked, found).mean()),

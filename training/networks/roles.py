@@ -10,7 +10,7 @@ from torch import nn
 from model import text
 from model.branches import Branched
 from model.errors import ConfigurationError
-from training.configuration import Config
+from training.configuration import Config, refuse
 from training.data.dataset import Kind
 from training.latents import reference_latents
 from training.layers import Layered, MinibatchDiscrimination, normalise_weights
@@ -101,11 +101,8 @@ class Roles:
             f"generator.mixture = {config.generator.mixture}": config.generator.mixture > 1,
             "generator.virtual_batch_norm": config.generator.virtual_batch_norm,
         }
-        if there := [name for name, wanted in unfit.items() if wanted]:
-            raise ConfigurationError(
-                f"{there[0]} cannot be had with data.pair = {config.data.pair}: what makes images from pictures is one "
-                "U-Net, which is told of nothing but the picture: leave one of them out"
-            )
+        why = "what makes images from pictures is one U-Net, which is told of nothing but the picture"
+        refuse(unfit, f"data.pair = {config.data.pair}: {why}: leave one of them out")
         size = config.model
         return UNet(shape=self.own, width=size.width, latent=size.latent, labels=self.labels)
 
